@@ -1,0 +1,9 @@
+"""Document-level relation extraction in spaCy: from raw text to relations between entities."""
+
+from .about import __version__
+from .attributes import install_extensions
+from .ty import Entity, Evidence, Relation
+
+install_extensions()
+
+__all__ = ["Entity", "Evidence", "Relation", "__version__"]

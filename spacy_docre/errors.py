@@ -1,0 +1,77 @@
+"""Messages of all errors (R1xx data, R2xx pipeline, R3xx maths and models) and warnings (RW)."""
+
+from spacy.errors import ErrorsWithCodes
+
+
+class Errors(metaclass=ErrorsWithCodes):
+    # Data
+    R101 = (
+        "'{title}': relation {relation} joins entities {head} and {tail}, but only {n_entities} were annotated. "
+        "Entity indices count from 0."
+    )
+    R102 = "Relations cannot be set from {value!r}. Use Relation objects or (head, label, tail) triples of entity index, label, entity index."
+    R103 = "'{title}': the text of the gold document differs from the text of the predicted one at character {at}: {gold!r} against {pred!r}."
+    R104 = "Can't read {path}: no such file or folder. Set the path in the config ([paths]) or in the variables of project.yml."
+    R105 = "{path}: {problem}"
+    R106 = "Unknown layer {layer!r} in `given`. Choose from: {options}."
+    R107 = "No documents found in {path}: expected .spacy files."
+    R108 = "'{title}': `doc.spans[{key!r}]` holds a mention ({start}, {end}) past the end of the document ({n_tokens} tokens)."
+    R130 = "{path} holds no facts of spacy_docre: expected a file written by scoring.save_facts, or gold documents as .spacy."
+
+    # Readers
+    R110 = "{path} is no corpus of the DocRED family: {problem}. Expected one list of documents with the keys title, sents, vertexSet, labels."
+    R121 = "{path} is not valid JSON in UTF-8: {problem}."
+    R111 = "{path}: document {position} ('{title}') can't be used: {problem}. Correct it in the file; without --strict it is left out."
+    R112 = "{path}: '{title}': relation {relation} between entities {head} and {tail} is dropped: {problem}."
+    R113 = "{path}: '{title}': sentence {sentence} named as evidence of relation {relation} holds no text, so it is dropped. Sentences count from 0."
+    R114 = "{path} is no list of relation names: {problem}. Expected one JSON object from id to name, such as {{\"P27\": \"country of citizenship\"}}."
+    R115 = "{path}: line {line} can't be used: {problem}. Correct it in the file; without --strict it is left out."
+    R116 = "{path}: line {line} ('{title}'): {problem}."
+    R117 = "Unknown layer {layer!r} in `require`. Choose from: {options}."
+    R118 = "Can't write to {path}: expected a name that ends in .spacy or .jsonl, or a folder (no ending) for shards."
+    R119 = "No document of {path} could be used, so nothing was written. {problem}"
+    R120 = "{path} is no .spacy file: {problem}. Make one with `python -m spacy_docre convert`."
+
+    # Pipeline
+    R201 = (
+        "'{name}' found no output of the transformer '{upstream}' on a document of {n_tokens} tokens. Add the "
+        "component '{upstream}' before '{name}', and do not exclude or disable it (disabled or frozen transformers "
+        "have to be listed in [training.annotating_components] while others train)."
+    )
+    R202 = "'{name}' got a batch other than the one that the transformer '{upstream}' was updated with."
+    R203 = "'{name}': no labels. The training data holds no {what}, and [initialize.components.{name}.labels] names none."
+    R204 = (
+        "'{name}': the training data has labels that [initialize.components.{name}.labels] lacks: {labels}. "
+        "Add them to the label file, or remove it to take all labels from the data."
+    )
+    R205 = "'{name}' has no trained model yet: call nlp.initialize() or load weights first."
+    R206 = "'{name}': `{setting}` has to be {expected}, got {value!r}."
+    R207 = "'{name}' cannot rehearse: rehearsal is not defined for span and pair scores. Train on a mix of old and new documents instead."
+    R208 = (
+        "Can't continue from {path}: component '{name}' has labels {new} there, but {old} here. "
+        "Give the same label file in [initialize.components.{name}.labels]."
+    )
+    R209 = "Can't continue from {path}: {problem}"
+    R211 = "'{name}': label {label!r} is unknown to the trained model. Labels are fixed at initialisation."
+    R210 = "The components in [initialize] of '{name}' found nothing to learn from: no training document has {what}."
+
+    # Maths and models
+    R301 = "Scores and labels differ in shape: {logits} against {gold}."
+    R302 = "The width {width} is not a multiple of block_size {block_size}."
+    R303 = (
+        "Can't find the encoder {name!r}: {problem}. Give a Hugging Face name, a folder with config.json, or "
+        "'package:NAME' for weights inside an installed Python package."
+    )
+    R304 = "{path} is not a packed model of spacy_docre: {problem}"
+    R305 = "Unknown {what} {value!r}. Choose from: {options}."
+    R306 = "The encoder {name!r} takes {limit} word pieces, too few for a window of at least {minimum} besides its special pieces."
+
+
+class Warnings(metaclass=ErrorsWithCodes):
+    RW01 = "'{name}': {n} document(s) have no sentence boundaries, so each is taken as one sentence. Add the 'sentencizer' before it."
+    RW02 = "'{name}': {n} document(s) lack what an earlier component should have set ({what}); they get an empty result."
+    RW03 = "{n} gold mention(s) do not lie on token boundaries of the pipeline's tokenizer or cross its sentences, and are not trained on."
+    RW04 = "spacy_docre wants the attribute Doc._.{attr}, which another package has taken. Give the component another name for it: {setting} = \"...\"."
+    RW05 = "thinc has no cupy, so spaCy and spacy_docre stay on the CPU although torch sees a GPU. Install cupy for your CUDA version to use it."
+    RW06 = "'{name}': {n} document(s) of the batch name relation labels the model does not know ({labels}); those relations are not trained on."
+    RW07 = "The tokenizer of '{name}' gives no character offsets (not a fast tokenizer): tokens are split one by one, which is slower."

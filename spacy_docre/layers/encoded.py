@@ -1,0 +1,218 @@
+"""What the encoder hands to the heads: padded windows, and where each token lies in them."""
+
+from dataclasses import dataclass, field, replace
+from typing import List, Optional, Sequence, Set, Tuple
+
+import numpy
+import torch
+from thinc.types import Ints1d, Ints2d
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class DocWindows:
+    """Where one document's word pieces and tokens lie. Pieces are counted over the document, without special pieces.
+
+    token_first, token_last (Ints1d): Pieces [first, last) of each token; equal where it has none. Shape (T,).
+    window_first, window_last (Ints1d): Pieces [first, last) that each window holds. Shape (windows,).
+    piece_window (Ints1d): The window whose vector a piece takes, the one where it lies most central. Shape (W,).
+    lengths (Ints1d): Positions of each window, special pieces included. Shape (windows,).
+    prefix (int): Special pieces before the first piece of a window.
+    """
+
+    token_first: Ints1d
+    token_last: Ints1d
+    window_first: Ints1d
+    window_last: Ints1d
+    piece_window: Ints1d
+    lengths: Ints1d
+    prefix: int
+
+    @property
+    def n_pieces(self) -> int:
+        return len(self.piece_window)
+
+    @property
+    def n_windows(self) -> int:
+        return len(self.lengths)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """DocWindows of a batch, renumbered over its documents."""
+
+    piece_rows: Ints1d  # row of each piece in the flattened windows (windows * positions, H), (W,)
+    token_first: Ints1d  # (T,)
+    token_last: Ints1d  # (T,)
+    token_offsets: Ints1d  # first token of each document, (B + 1,)
+    piece_offsets: Ints1d  # first piece of each document, (B + 1,)
+    window_doc: Ints1d  # (windows,)
+    window_first: Ints1d  # (windows,)
+    window_last: Ints1d  # (windows,)
+    lengths: Ints1d  # (windows,)
+    prefix: int
+
+    @property
+    def n_docs(self) -> int:
+        return len(self.token_offsets) - 1
+
+    def span_pieces(self, doc: Ints1d, start: Ints1d, end: Ints1d) -> Tuple[Ints1d, Ints1d]:
+        """Turn token spans into piece ranges.
+
+        doc, start, end (Ints1d): Row of the document, token indices [start, end) in it. Shape (N,).
+        RETURNS (Tuple[Ints1d, Ints1d]): Pieces [first, last) of the batch; first = last for spans without a piece.
+        """
+        offset = self.token_offsets[doc]
+        return self.token_first[offset + start], self.token_last[offset + end - 1]
+
+
+def make_layout(docs: Sequence[DocWindows], n_positions: int) -> Layout:
+    """Number the windows and pieces of a batch through, windows padded to n_positions."""
+    tokens = numpy.cumsum([0] + [len(d.token_first) for d in docs])
+    pieces = numpy.cumsum([0] + [d.n_pieces for d in docs])
+    windows = numpy.cumsum([0] + [d.n_windows for d in docs])
+    rows = []
+    for d, w0 in zip(docs, windows):
+        position = numpy.arange(d.n_pieces) - d.window_first[d.piece_window] + d.prefix
+        rows.append((w0 + d.piece_window) * n_positions + position)
+    return Layout(
+        piece_rows=_cat(rows),
+        token_first=_cat([d.token_first + p for d, p in zip(docs, pieces)]),
+        token_last=_cat([d.token_last + p for d, p in zip(docs, pieces)]),
+        token_offsets=tokens,
+        piece_offsets=pieces,
+        window_doc=numpy.repeat(numpy.arange(len(docs)), [d.n_windows for d in docs]),
+        window_first=_cat([d.window_first + p for d, p in zip(docs, pieces)]),
+        window_last=_cat([d.window_last + p for d, p in zip(docs, pieces)]),
+        lengths=_cat([d.lengths for d in docs]),
+        prefix=docs[0].prefix if docs else 0,
+    )
+
+
+@dataclass(frozen=True)
+class EncodedBatch:
+    """Encoder output of a batch.
+
+    hidden (Tensor): Last hidden states. Shape (windows, S, H).
+    queries, keys (Optional[Tensor]): Of the last layer. Shape (windows, heads, S, H / heads).
+    attention (Optional[Tensor]): Of the last layer, for encoders whose rows queries and keys do not give.
+        Shape (windows, heads, S, S).
+    layout (Layout): Where tokens and pieces lie.
+    windows (Tuple[DocWindows, ...]): The same, document by document.
+    """
+
+    hidden: Tensor
+    queries: Optional[Tensor]
+    keys: Optional[Tensor]
+    attention: Optional[Tensor]
+    layout: Layout
+    windows: Tuple[DocWindows, ...]
+
+    @property
+    def width(self) -> int:
+        return self.hidden.shape[-1]
+
+    def pieces(self) -> Tensor:
+        """RETURNS (Tensor): Vector of each word piece, special pieces and padding left out. Shape (W, H)."""
+        flat = self.hidden.reshape(-1, self.width)
+        return flat[self.index(self.layout.piece_rows)]
+
+    def mask(self) -> Tensor:
+        """RETURNS (Tensor): Which positions are not padding. Shape (windows, S), bool."""
+        positions = torch.arange(self.hidden.shape[1], device=self.hidden.device)
+        return positions[None] < self.index(self.layout.lengths)[:, None]
+
+    def index(self, array: numpy.ndarray) -> Tensor:
+        """Bring an index array to the device of the vectors."""
+        return torch.as_tensor(array, dtype=torch.long, device=self.hidden.device)
+
+    def attention_rows(self, position: Ints2d) -> Tensor:
+        """Compute rows of the last layer's attention, softmax(q k^T / sqrt(d)), with gradient.
+
+        position (Ints2d): Positions whose rows are wanted, for each window. Shape (windows, N).
+        RETURNS (Tensor): Shape (windows, heads, N, S), float32; padding columns are 0.
+        """
+        index = self.index(position)
+        if self.attention is not None:
+            n = self.attention.shape
+            return self.attention.gather(2, index[:, None, :, None].expand(n[0], n[1], index.shape[1], n[3])).float()
+        assert self.queries is not None and self.keys is not None
+        n = self.queries.shape
+        queries = self.queries.gather(2, index[:, None, :, None].expand(n[0], n[1], index.shape[1], n[3]))
+        scores = queries.float() @ self.keys.float().transpose(-1, -2) / n[3] ** 0.5
+        return scores.masked_fill(~self.mask()[:, None, None], -torch.inf).softmax(-1)
+
+    def tensors(self) -> List[Optional[Tensor]]:
+        return [self.hidden, self.queries, self.keys, self.attention]
+
+    def with_tensors(self, tensors: Sequence[Optional[Tensor]]) -> "EncodedBatch":
+        hidden, queries, keys, attention = tensors
+        assert hidden is not None
+        return replace(self, hidden=hidden, queries=queries, keys=keys, attention=attention)
+
+    def leaves(self) -> "EncodedBatch":
+        """RETURNS (EncodedBatch): The same values, cut off from the encoder, ready to collect gradients."""
+        return self.with_tensors([t if t is None else t.detach().requires_grad_() for t in self.tensors()])
+
+    def split(self) -> List["DocEncoding"]:
+        """Cut a batch into documents, padding left out."""
+        encodings, start = [], 0
+        for d in self.windows:
+            end, s = start + d.n_windows, int(d.lengths.max(initial=0))
+            encodings.append(
+                DocEncoding(
+                    d,
+                    self.hidden[start:end, :s].detach().clone(),
+                    None if self.queries is None else self.queries[start:end, :, :s].detach().clone(),
+                    None if self.keys is None else self.keys[start:end, :, :s].detach().clone(),
+                    None if self.attention is None else self.attention[start:end, :, :s, :s].detach().clone(),
+                )
+            )
+            start = end
+        return encodings
+
+
+@dataclass(frozen=True)
+class DocEncoding:
+    """Encoder output of one document, kept on the Doc between components and dropped by the last that reads it."""
+
+    windows: DocWindows
+    hidden: Tensor
+    queries: Optional[Tensor]
+    keys: Optional[Tensor]
+    attention: Optional[Tensor]
+    readers: Set[str] = field(default_factory=set)  # components that have yet to read it
+
+    def __deepcopy__(self, memo: dict) -> "DocEncoding":
+        return self  # Never changed in place, so a copied Doc may share it.
+
+
+def join_encodings(encodings: Sequence[DocEncoding]) -> EncodedBatch:
+    """Pad documents into one batch."""
+    s = max(e.hidden.shape[1] for e in encodings)
+
+    def join(tensors: Sequence[Optional[Tensor]], dims: Sequence[int]) -> Optional[Tensor]:
+        padded = []
+        for t in tensors:
+            if t is None:
+                return None
+            pad = [0] * (2 * t.dim())
+            for dim in dims:  # torch counts padding from the last dimension
+                pad[2 * (t.dim() - 1 - dim) + 1] = s - t.shape[dim]
+            padded.append(torch.nn.functional.pad(t, pad) if any(pad) else t)
+        return torch.cat(padded)
+
+    hidden = join([e.hidden for e in encodings], [1])
+    assert hidden is not None
+    return EncodedBatch(
+        hidden,
+        join([e.queries for e in encodings], [2]),
+        join([e.keys for e in encodings], [2]),
+        join([e.attention for e in encodings], [2, 3]),
+        make_layout([e.windows for e in encodings], s),
+        tuple(e.windows for e in encodings),
+    )
+
+
+def _cat(arrays: Sequence[numpy.ndarray]) -> numpy.ndarray:
+    return numpy.concatenate(arrays) if arrays else numpy.zeros(0, dtype="int64")

@@ -1,0 +1,35 @@
+"""Losses averaged over the samples of each document, then over documents (JEREX section 3.2)."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+
+from ..errors import Errors
+
+
+def document_mean(values: Tensor, doc: Tensor) -> Tensor:
+    """Average values within each document, then over the documents that have any.
+
+    values (Tensor): Shape (N,).
+    doc (Tensor): Document of each value, int64. Shape (N,).
+    RETURNS (Tensor): Scalar; 0 where there are no values.
+    """
+    if len(values) == 0:
+        return values.sum()
+    count = torch.bincount(doc)
+    return (values / count[doc]).sum() / (count > 0).sum()
+
+
+def binary_loss(logits: Tensor, gold: Tensor, doc: Tensor) -> Tensor:
+    """Binary cross entropy of samples, in nats. logits, gold, doc (N,) -> scalar. JEREX eq. 2, 4, 13.
+
+    RAISES (ValueError): If logits and gold differ in shape.
+    """
+    if logits.shape != gold.shape:
+        raise ValueError(Errors.R301.format(logits=tuple(logits.shape), gold=tuple(gold.shape)))
+    return document_mean(binary_cross_entropy_with_logits(logits, gold.to(logits.dtype), reduction="none"), doc)
+
+
+def type_loss(logits: Tensor, gold: Tensor, doc: Tensor) -> Tensor:
+    """Cross entropy of entity types, in nats. logits (E, types), gold (E,) int64, doc (E,) -> scalar. JEREX eq. 6, 13."""
+    return document_mean(cross_entropy(logits, gold, reduction="none"), doc)

@@ -1,0 +1,204 @@
+"""The one place where torch modules become thinc models: sizes, weights, gradients and their optimisation."""
+
+import contextlib
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+
+import srsly
+import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from spacy.tokens import Doc
+from thinc.api import Model, Optimizer, get_torch_default_device, torch2xp, xp2torch
+from thinc.shims import Shim
+from torch import Tensor, nn
+
+from ..layers.encoded import EncodedBatch
+
+Scores = Dict[str, Tensor]  # what a head's forward pass returns, by name
+BuildModule = Callable[..., nn.Module]
+ModelInput = Tuple[List[Doc], Any]
+
+
+def update_parameters(module: nn.Module, key: int, optimizer: Optimizer, learn_rate_scale: float = 1.0) -> None:
+    """Let a thinc optimizer change a torch module in place, and drop the gradients.
+
+    Two things differ from thinc's own shim, as the papers have them: the gradient's norm is clipped over all
+    parameters together (thinc clips each tensor by itself), and biases and LayerNorm weights do not decay.
+
+    key (int): Unique for the module; the optimizer keeps its moments under it.
+    learn_rate_scale (float): Multiplies the optimizer's rate.
+    """
+    parameters = [(name, p) for name, p in module.named_parameters() if p.grad is not None]
+    if not parameters:
+        return
+    clip, decay = optimizer.grad_clip, optimizer.L2
+    try:
+        if clip:
+            torch.nn.utils.clip_grad_norm_([p for _, p in parameters], clip)
+            optimizer.grad_clip = 0.0
+        for name, parameter in parameters:
+            assert parameter.grad is not None
+            optimizer.L2 = decay if parameter.dim() > 1 else 0.0
+            weights, _ = optimizer(
+                (key, name),
+                torch2xp(parameter.data),  # type: ignore[arg-type]
+                torch2xp(parameter.grad.contiguous()),  # type: ignore[arg-type]
+                lr_scale=learn_rate_scale,
+            )
+            parameter.data = xp2torch(weights, device=parameter.device)
+            parameter.grad = None
+    finally:
+        optimizer.grad_clip, optimizer.L2 = clip, decay
+
+
+@contextlib.contextmanager
+def use_parameters(module: Optional[nn.Module], key: int, params: Dict[Any, Any]) -> Iterator[None]:
+    """Replace a module's parameters for a while by an optimizer's averages, kept under (key, name)."""
+    averages = {} if module is None else {n: params[(key, n)] for n, _ in module.named_parameters() if (key, n) in params}
+    if module is None or not averages:
+        yield
+        return
+    backup = {name: p.data for name, p in module.named_parameters() if name in averages}
+    parameters = dict(module.named_parameters())
+    for name, value in averages.items():
+        parameters[name].data = xp2torch(value, device=parameters[name].device)
+    try:
+        yield
+    finally:
+        for name, data in backup.items():
+            parameters[name].data = data
+
+
+class TorchShim(Shim):
+    """Holds a torch module that is built when its sizes are known: at initialisation, or from saved bytes.
+
+    build_module (BuildModule): Makes the module from the sizes.
+    learn_rate_scale (float): Multiplies the optimizer's rate for this module.
+    """
+
+    def __init__(self, build_module: BuildModule, *, learn_rate_scale: float = 1.0) -> None:
+        super().__init__(None)
+        self.build_module = build_module
+        self.learn_rate_scale = learn_rate_scale
+        self.sizes: Dict[str, int] = {}
+
+    @property
+    def module(self) -> Optional[nn.Module]:
+        return self._model
+
+    def build(self, **sizes: int) -> nn.Module:
+        """Build the module, unless one of these sizes is there already."""
+        if self._model is None or self.sizes != sizes:
+            self.sizes = sizes
+            self._model = self.build_module(**sizes).to(get_torch_default_device())
+        return self._model
+
+    def copy(self) -> "TorchShim":
+        copied = TorchShim(self.build_module, learn_rate_scale=self.learn_rate_scale)
+        if self._model is not None:
+            copied.build(**self.sizes).load_state_dict(self._model.state_dict())
+        return copied
+
+    def finish_update(self, optimizer: Optimizer) -> None:
+        if self._model is not None:
+            update_parameters(self._model, self.id, optimizer, self.learn_rate_scale)
+
+    @contextlib.contextmanager
+    def use_params(self, params: Dict[Any, Any]) -> Iterator[None]:
+        with use_parameters(self._model, self.id, params):
+            yield
+
+    def to_device(self, device_type: str, device_id: int) -> None:
+        if self._model is not None:
+            self._model.to("cpu" if device_type == "cpu" else f"cuda:{device_id}")
+
+    def to_bytes(self) -> bytes:
+        state = b"" if self._model is None else save_tensors(contiguous_state(self._model))
+        return srsly.msgpack_dumps({"sizes": self.sizes, "state": state})
+
+    def from_bytes(self, data: bytes) -> "TorchShim":
+        msg = srsly.msgpack_loads(data)
+        if msg["state"]:
+            self.build(**msg["sizes"]).load_state_dict(load_tensors(msg["state"]))
+        return self
+
+
+def contiguous_state(module: nn.Module) -> Dict[str, Tensor]:
+    """RETURNS (Dict[str, Tensor]): The module's state, on the CPU, as safetensors wants it."""
+    return {name: t.detach().cpu().contiguous() for name, t in module.state_dict().items()}
+
+
+def build_torch_model(
+    name: str,
+    tok2vec: Model[List[Doc], EncodedBatch],
+    build_module: BuildModule,
+    *,
+    learn_rate_scale: float = 1.0,
+    mixed_precision: bool = False,
+    attrs: Optional[Dict[str, Any]] = None,
+) -> Model[ModelInput, Scores]:
+    """Join an encoder (or the listener to a shared one) and a torch module.
+
+    The module's forward pass gets (EncodedBatch, batch) and returns named tensors. They come out cut off from the
+    graph: a component computes a loss on them and hands their gradients, by name, to the backprop callback.
+
+    tok2vec (Model[List[Doc], EncodedBatch]): The encoder.
+    build_module (BuildModule): Called with width=... (the encoder's), n_out=... at initialisation.
+    learn_rate_scale (float): Multiplies the optimizer's rate for the module.
+    mixed_precision (bool): Compute in bfloat16 in training, where torch's autocast does so.
+    RETURNS (Model): From (docs, batch) to named tensors.
+    """
+    shim = TorchShim(build_module, learn_rate_scale=learn_rate_scale)
+    model: Model[ModelInput, Scores] = Model(
+        name, forward, init=init, layers=[tok2vec], shims=[shim], dims={"nO": None}, attrs={"mixed_precision": mixed_precision, **(attrs or {})}
+    )
+    model.set_ref("tok2vec", tok2vec)
+    return model
+
+
+def init(model: Model[ModelInput, Scores], X: Any = None, Y: Any = None) -> None:
+    tok2vec = model.get_ref("tok2vec")
+    if tok2vec.has_dim("nO") is None:
+        tok2vec.initialize(X=X)
+    n_out = model.get_dim("nO") if model.has_dim("nO") else 1
+    model.shims[0].build(width=tok2vec.get_dim("nO"), n_out=n_out)
+
+
+def forward(
+    model: Model[ModelInput, Scores], X: ModelInput, is_train: bool
+) -> Tuple[Scores, Callable[[Dict[str, Optional[Tensor]]], List[Doc]]]:
+    docs, batch = X
+    encoded, backprop_encoder = model.get_ref("tok2vec")(docs, is_train)
+    module: nn.Module = model.shims[0].module
+    module.train(is_train)
+    if not is_train:
+        with torch.no_grad():
+            return module(encoded, batch), lambda d_scores: []
+    leaves = encoded.leaves()
+    half = torch.autocast(leaves.hidden.device.type, dtype=torch.bfloat16, enabled=model.attrs["mixed_precision"])
+    with torch.enable_grad(), half:
+        outputs: Scores = {k: v.float() for k, v in module(leaves, batch).items()}
+
+    def backprop(d_scores: Dict[str, Optional[Tensor]]) -> List[Doc]:
+        wanted = [(outputs[k], d) for k, d in d_scores.items() if d is not None and outputs[k].requires_grad]
+        if wanted:
+            torch.autograd.backward([o for o, _ in wanted], [d for _, d in wanted])  # type: ignore[arg-type]
+        return backprop_encoder([None if t is None else t.grad for t in leaves.tensors()])
+
+    return {k: v.detach().requires_grad_() for k, v in outputs.items()}, backprop
+
+
+def differentiate(
+    loss: Callable[..., Tensor], scores: Scores, *args: Any, weight: float = 1.0
+) -> Tuple[float, Dict[str, Optional[Tensor]]]:
+    """Compute a loss on a model's scores, and its gradient.
+
+    loss (Callable): From the scores and `args` to a scalar tensor.
+    weight (float): Multiplies the gradient.
+    RETURNS (Tuple[float, Dict[str, Optional[Tensor]]]): The loss, not weighted, and the gradient of each score.
+    """
+    with torch.enable_grad():
+        value = loss(scores, *args)
+        names = list(scores)
+        gradients = torch.autograd.grad(value * weight, [scores[n] for n in names], allow_unused=True)
+    return value.item(), dict(zip(names, gradients))

@@ -1,0 +1,167 @@
+"""The ATLOP head: localized context pooling and a grouped bilinear classifier."""
+
+from dataclasses import dataclass
+from typing import Dict, List, Tuple
+
+import numpy
+import torch
+from thinc.types import Floats1d, Ints1d
+from torch import Tensor, nn
+
+from ...errors import Errors
+from ...layers.encoded import EncodedBatch
+from ...layers.grouped_bilinear import GroupedBilinear
+from ...layers.local_context import group_attention, lay_out_rows, local_context, meet
+from ...layers.segments import expand_ranges, range_max, segment_logsumexp, segment_mean
+from ...ty import PairBatch
+from ..bridge import Scores
+from ..relation_model import RelationHead, RelationLoss
+
+POOLINGS = ("start", "mean", "max")
+
+
+def pool_mentions(encoded: EncodedBatch, first: Ints1d, last: Ints1d, pooling: str) -> Tensor:
+    """Make a vector of each mention from its word pieces.
+
+    first, last (Ints1d): Pieces [first, last) of each mention. Shape (M,).
+    pooling (str): "start" (the first piece), "mean" or "max".
+    RETURNS (Tensor): Shape (M, H); zeros for mentions without a piece.
+    """
+    pieces = encoded.pieces()
+    if pooling == "mean":
+        piece, mention = expand_ranges(first, last)
+        return segment_mean(pieces[encoded.index(piece)], encoded.index(mention), len(first))
+    stop = numpy.minimum(first + 1, last) if pooling == "start" else last
+    return range_max(pieces, encoded.index(first), encoded.index(stop))
+
+
+class AtlopHead(nn.Module):
+    """z_h = tanh(W_h e_h + W_c1 c_ht), z_t = tanh(W_t e_t + W_c2 c_ht), f = grouped bilinear of z_h and z_t.
+
+    PEMSCL eq. 14-15 (appendix D), after ATLOP (Zhou et al., AAAI 2021): entity vectors e are the logsumexp over
+    mention vectors, c_ht the localized context. The paper's mention vector is that of a marker before the mention;
+    without markers it is pooled from the mention's own pieces.
+    """
+
+    def __init__(self, width: int, n_out: int, *, block_size: int, mention_pooling: str, dropout: float) -> None:
+        super().__init__()
+        self.mention_pooling = mention_pooling
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(width, width)
+        self.tail = nn.Linear(width, width)
+        self.head_context = nn.Linear(width, width, bias=False)
+        self.tail_context = nn.Linear(width, width, bias=False)
+        self.decoder = GroupedBilinear(width, n_out, block_size=block_size)
+
+    def forward(self, encoded: EncodedBatch, batch: PairBatch) -> Scores:
+        e = batch.entities
+        first, last = encoded.layout.span_pieces(e.mentions.doc, e.mentions.start, e.mentions.end)
+        mentions = pool_mentions(encoded, first, last, self.mention_pooling)
+        entities = self.dropout(segment_logsumexp(mentions, encoded.index(e.entity), len(e)))
+        one, other, unordered = unordered_pairs(batch)
+        context, _, _ = local_context(encoded, lay_out_rows(encoded, first, last, e.entity), one, other)
+        context = self.dropout(context)
+        pair = encoded.index(unordered)
+        z_head = torch.tanh(self.head(entities)[encoded.index(batch.head)] + self.head_context(context)[pair])
+        z_tail = torch.tanh(self.tail(entities)[encoded.index(batch.tail)] + self.tail_context(context)[pair])
+        return {"logits": self.decoder(z_head, z_tail)}
+
+    @torch.no_grad()
+    def explain(self, encoded: EncodedBatch, batch: PairBatch) -> "Explanation":
+        """Weigh the evidence for pairs, the same for all relations of a pair.
+
+        A mention pair weighs as much as the attention rows of its two mentions overlap: sum over heads and
+        positions of their product.
+        """
+        e = batch.entities
+        m = e.mentions
+        first, last = encoded.layout.span_pieces(m.doc, m.start, m.end)
+        rows = lay_out_rows(encoded, first, last, numpy.arange(len(m)))
+        attention = group_attention(encoded, rows)
+        flat = attention.transpose(1, 2).flatten(2)  # (windows, M, heads * S)
+        overlap = flat @ flat.transpose(1, 2)
+        bounds = numpy.searchsorted(e.entity, numpy.arange(len(e) + 1))
+        pair, head, tail = mention_pairs(bounds, batch)
+        places = meet(rows, head, tail)
+        met = overlap[encoded.index(places.window), encoded.index(places.first), encoded.index(places.second)]
+        weight = numpy.zeros(len(pair))
+        numpy.maximum.at(weight, places.pair, met.double().cpu().numpy())
+        total = numpy.bincount(pair, weight, minlength=len(batch))
+        count = numpy.bincount(pair, minlength=len(batch))
+        # No window holds a mention of both: nothing speaks for one mention pair more than for another.
+        weight = numpy.where(total[pair] > 0, weight / numpy.maximum(total[pair], 1e-30), 1.0 / count[pair])
+        one, other, unordered = unordered_pairs(batch)
+        _, context, where = local_context(encoded, lay_out_rows(encoded, first, last, e.entity), one, other)
+        masses = piece_masses(encoded, context, where.pair, where.window, where.column, len(one))
+        return Explanation(pair, head, tail, weight, [masses[u] for u in unordered])
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What supports the relations of entity pairs.
+
+    pair, head, tail (Ints1d): Mention pairs, as rows of the entity pair and of both mentions. Shape (N,).
+    weight (Floats1d): Sums to 1 over the mention pairs of an entity pair. Shape (N,).
+    context (List[Dict[int, float]]): For each entity pair the share of attention of each token of its document.
+    """
+
+    pair: Ints1d
+    head: Ints1d
+    tail: Ints1d
+    weight: Floats1d
+    context: List[Dict[int, float]]
+
+
+def piece_masses(
+    encoded: EncodedBatch, context: Tensor, pair: Ints1d, window: Ints1d, column: Ints1d, n_pairs: int
+) -> List[Dict[int, float]]:
+    raise RuntimeError
+
+
+def unordered_pairs(batch: PairBatch) -> Tuple[Ints1d, Ints1d, Ints1d]:
+    """Find the distinct unordered pairs among ordered ones.
+
+    RETURNS (Tuple[Ints1d, Ints1d, Ints1d]): Entities of each unordered pair (U,), (U,); the unordered pair of each
+        ordered one (P,).
+    """
+    n = len(batch.entities)
+    low, high = numpy.minimum(batch.head, batch.tail), numpy.maximum(batch.head, batch.tail)
+    keys, inverse = numpy.unique(low * n + high, return_inverse=True)
+    return keys // n, keys % n, inverse
+
+
+def mention_pairs(bounds: Ints1d, batch: PairBatch) -> Tuple[Ints1d, Ints1d, Ints1d]:
+    """List the mention pairs of entity pairs.
+
+    bounds (Ints1d): Mentions [bounds[e], bounds[e + 1]) of each entity. Shape (E + 1,).
+    RETURNS (Tuple[Ints1d, Ints1d, Ints1d]): Rows of the entity pair, the head's mention, the tail's mention.
+    """
+    n_tail = (bounds[1:] - bounds[:-1])[batch.tail]
+    n_head = (bounds[1:] - bounds[:-1])[batch.head]
+    index, pair = expand_ranges(numpy.zeros(len(batch), dtype="int64"), n_head * n_tail)
+    return pair, bounds[batch.head][pair] + index // n_tail[pair], bounds[batch.tail][pair] + index % n_tail[pair]
+
+
+def build_atlop_head(
+    loss: RelationLoss,
+    *,
+    block_size: int = 64,
+    mention_pooling: str = "mean",
+    dropout: float = 0.0,
+) -> RelationHead:
+    """Build the ATLOP head.
+
+    loss (RelationLoss): The adaptive threshold loss, as published, or another.
+    block_size (int): Width of a group of the grouped bilinear classifier; divides the encoder's width.
+    mention_pooling (str): How a mention's vector is made from its word pieces: "start", "mean" or "max".
+    dropout (float): Dropout rate on entity vectors and contexts; the published code has none.
+    RAISES (ValueError): If mention_pooling is none of the three.
+    """
+    if mention_pooling not in POOLINGS:
+        options = ", ".join(POOLINGS)
+        raise ValueError(Errors.R305.format(what="mention_pooling", value=mention_pooling, options=options))
+
+    def build_module(width: int, n_out: int) -> nn.Module:
+        return AtlopHead(width, n_out, block_size=block_size, mention_pooling=mention_pooling, dropout=dropout)
+
+    return RelationHead(build_module, loss)

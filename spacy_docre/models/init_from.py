@@ -1,0 +1,36 @@
+"""Continue training from the weights of an earlier pipeline."""
+
+from pathlib import Path
+from typing import Callable, Optional
+
+from spacy.language import Language
+from spacy.util import load_model
+
+from ..errors import Errors
+
+
+def create_init_from(path: Optional[str]) -> Callable[[Language], None]:
+    """Create a callback for [initialize.after_init] that loads weights into components of the same name.
+
+    path (Optional[str]): Folder or package of a trained pipeline; None or "" to start afresh.
+    RAISES (ValueError): If there is no such pipeline, or the labels of a component differ.
+    """
+
+    def init_from(nlp: Language) -> None:
+        if not path:
+            return
+        if not Path(path).exists() and not path.isidentifier():
+            raise ValueError(Errors.R209.format(path=path, problem="no such folder"))
+        source = load_model(path, vocab=nlp.vocab)
+        shared = [name for name in nlp.pipe_names if name in source.pipe_names and hasattr(nlp.get_pipe(name), "model")]
+        if not shared:
+            raise ValueError(Errors.R209.format(path=path, problem="it has no trained component of this pipeline"))
+        for name in shared:
+            old, new = source.get_pipe(name), nlp.get_pipe(name)
+            if getattr(old, "labels", ()) != getattr(new, "labels", ()):
+                raise ValueError(
+                    Errors.R208.format(path=path, name=name, new=list(old.labels), old=list(new.labels))
+                )
+            new.model.from_bytes(old.model.to_bytes())
+
+    return init_from

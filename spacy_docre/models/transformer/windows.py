@@ -1,0 +1,166 @@
+"""Word-piece windows: tokenisation of Docs, alignment with their tokens, cutting of long documents."""
+
+import warnings
+from dataclasses import dataclass
+from typing import List, Sequence, Tuple
+
+import numpy
+from spacy.tokens import Doc
+from thinc.types import Ints1d
+from transformers import PreTrainedTokenizerBase
+
+from ...errors import Errors, Warnings
+from ...layers.encoded import DocWindows
+
+# Encoders whose position embeddings start behind the padding index.
+_OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert", "mpnet", "longformer", "xlm-roberta-xl", "data2vec-text"}
+_MIN_WINDOW = 4
+
+
+@dataclass(frozen=True)
+class WindowPlan:
+    """How an encoder's input is made.
+
+    window (int): Word pieces in a window, without special pieces.
+    overlap (int): Word pieces that neighbouring windows share at least.
+    prefix, suffix (Tuple[int, ...]): Special pieces before and after a window.
+    """
+
+    window: int
+    overlap: int
+    prefix: Tuple[int, ...]
+    suffix: Tuple[int, ...]
+
+
+def plan_windows(
+    tokenizer: PreTrainedTokenizerBase, model_type: str, max_positions: int, *, window: int, overlap: int, name: str
+) -> WindowPlan:
+    """Find the encoder's limit and special pieces.
+
+    max_positions (int): Number of the encoder's position embeddings; 0 where it has no limit.
+    window (int): Wished number of word pieces in a window, special ones included; 0 for the encoder's limit.
+    overlap (int): Word pieces that neighbouring windows share.
+    RAISES (ValueError): If the window is too small.
+    """
+    limit = max_positions
+    if limit and model_type in _OFFSET_POSITIONS:
+        limit -= (tokenizer.pad_token_id or 0) + 1
+    if not limit:
+        limit = 512
+    limit = min(window, limit) if window else limit
+    probe = tokenizer.unk_token_id if tokenizer.unk_token_id is not None else 0
+    special = tokenizer.build_inputs_with_special_tokens([probe, probe, probe])
+    at = next(i for i in range(len(special) - 2) if special[i : i + 3] == [probe] * 3)
+    size = limit - (len(special) - 3)
+    if size < _MIN_WINDOW:
+        raise ValueError(Errors.R306.format(name=name, limit=limit, minimum=_MIN_WINDOW))
+    return WindowPlan(size, min(overlap, size // 2), tuple(special[:at]), tuple(special[at + 3 :]))
+
+
+def tokenize(tokenizer: PreTrainedTokenizerBase, docs: Sequence[Doc], name: str) -> List[Tuple[List[int], Ints1d, Ints1d]]:
+    """Split Docs into word pieces, never truncated or padded, whatever the tokenizer's saved settings say.
+
+    RETURNS (List[Tuple[List[int], Ints1d, Ints1d]]): For each Doc the ids of its pieces, and the pieces
+        [first, last) of each token.
+    """
+    if not docs:
+        return []
+    if not tokenizer.is_fast:
+        warnings.warn(Warnings.RW07.format(name=name))
+        return [_tokenize_slow(tokenizer, doc) for doc in docs]
+    encoded = tokenizer(
+        [doc.text for doc in docs],
+        add_special_tokens=False,
+        return_offsets_mapping=True,
+        return_attention_mask=False,
+        return_token_type_ids=False,
+        padding=False,
+        truncation=False,
+        verbose=False,
+    )
+    pieces = []
+    for doc, ids, offsets in zip(docs, encoded["input_ids"], encoded["offset_mapping"]):
+        bounds = numpy.asarray(offsets, dtype="int64").reshape(-1, 2)
+        start = doc.to_array("IDX").astype("int64")
+        end = start + doc.to_array("LENGTH").astype("int64")
+        # Pieces that overlap the token: they end after its start, and start before its end.
+        first = numpy.searchsorted(bounds[:, 1], start, side="right")
+        last = numpy.searchsorted(bounds[:, 0], end, side="left")
+        pieces.append((ids, first, numpy.maximum(first, last)))
+    return pieces
+
+
+def _tokenize_slow(tokenizer: PreTrainedTokenizerBase, doc: Doc) -> Tuple[List[int], Ints1d, Ints1d]:
+    ids: List[int] = []
+    bounds = [0]
+    for token in doc:
+        ids.extend(tokenizer.convert_tokens_to_ids(tokenizer.tokenize(token.text)))
+        bounds.append(len(ids))
+    return ids, numpy.asarray(bounds[:-1]), numpy.asarray(bounds[1:])
+
+
+def cut_windows(n_pieces: int, token_first: Ints1d, token_last: Ints1d, plan: WindowPlan) -> DocWindows:
+    """Lay windows of even distance over a document, and choose for each token the one where it lies most central.
+
+    n_pieces (int): Word pieces of the document.
+    token_first, token_last (Ints1d): Pieces [first, last) of each token. Shape (T,).
+    """
+    if n_pieces == 0:
+        first = last = numpy.zeros(0, dtype="int64")
+    elif n_pieces <= plan.window:
+        first, last = numpy.asarray([0]), numpy.asarray([n_pieces])
+    else:
+        stride = plan.window - plan.overlap
+        n_windows = 1 + -(-(n_pieces - plan.window) // stride)
+        first = numpy.linspace(0, n_pieces - plan.window, n_windows).astype("int64")
+        last = first + plan.window
+    piece_window = numpy.zeros(n_pieces, dtype="int64")
+    if len(first) > 1:
+        # All pieces of a token take one window; pieces outside any token stand for themselves.
+        centre = numpy.arange(n_pieces) + 0.5
+        owner = numpy.flatnonzero(token_last > token_first)
+        for_token = (token_first[owner] + token_last[owner]) / 2
+        spread = numpy.repeat(for_token, token_last[owner] - token_first[owner])
+        length = token_last[owner] - token_first[owner]
+        members = numpy.repeat(token_first[owner], length) + (
+            numpy.arange(length.sum()) - numpy.repeat(numpy.cumsum(length) - length, length)
+        )
+        centre[members] = spread
+        middle = (first + last) / 2
+        piece_window = numpy.abs(centre[:, None] - middle[None]).argmin(1)
+        # A token longer than the overlap may reach beyond that window: then each piece takes one that holds it.
+        index = numpy.arange(n_pieces)
+        outside = (index < first[piece_window]) | (index >= last[piece_window])
+        piece_window[outside] = numpy.abs(index[outside, None] + 0.5 - middle[None]).argmin(1)
+    special = len(plan.prefix) + len(plan.suffix)
+    return DocWindows(token_first, token_last, first, last, piece_window, last - first + special, len(plan.prefix))
+
+
+def window_ids(ids: Sequence[int], windows: DocWindows, plan: WindowPlan) -> List[List[int]]:
+    """RETURNS (List[List[int]]): Piece ids of each window, special ones included."""
+    return [
+        [*plan.prefix, *ids[first:last], *plan.suffix] for first, last in zip(windows.window_first, windows.window_last)
+    ]
+
+
+def bucket_windows(lengths: Ints1d, max_items: int, max_padding: float) -> List[Ints1d]:
+    """Group windows of similar length for the encoder.
+
+    lengths (Ints1d): Positions of each window.
+    max_items (int): Positions in a group, padding included (a single window may exceed it).
+    max_padding (float): Share of padding that a group may have.
+    RETURNS (List[Ints1d]): Window numbers of each group, longest first.
+    """
+    order = numpy.argsort(-lengths, kind="stable")
+    groups: List[List[int]] = []
+    filled = 0
+    for w in order:
+        if groups:
+            width, size = int(lengths[groups[-1][0]]), len(groups[-1]) + 1
+            filled += int(lengths[w])
+            if width * size <= max_items and filled >= (1 - max_padding) * width * size:
+                groups[-1].append(int(w))
+                continue
+        groups.append([int(w)])
+        filled = int(lengths[w])
+    return [numpy.asarray(g) for g in groups]

@@ -1,0 +1,201 @@
+"""Coreference resolution: which mentions are one entity (JEREX 3.1 b)."""
+
+from typing import Callable, List, Optional, Sequence, Tuple
+
+import numpy
+from rapidfuzz.distance import Levenshtein
+from rapidfuzz.process import cdist
+from scipy.cluster.hierarchy import fcluster, linkage
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.training import Example
+from thinc.api import Model
+from thinc.types import Floats1d, Ints1d
+
+from ..attributes import (
+    CLUSTER_PREFIX,
+    MENTIONS_KEY,
+    get_mentions,
+    has_clusters,
+    is_given,
+    set_clusters,
+    sort_clusters,
+)
+from ..models.bridge import ModelInput, Scores
+from ..ty import MentionPairBatch, SpanIndices
+from .docre_pipe import DEFAULT_MAX_BATCH_ITEMS, LISTENER, DocrePipe, warn_missing
+from .gold import get_gold_entities, make_span_batch
+
+DEFAULT_MODEL = {"@architectures": "spacy-docre.ClusterScorer.v1", "tok2vec": LISTENER}
+
+Clusters = Optional[List[List[SpanIndices]]]
+
+
+@Language.factory(
+    "docre_clusters",
+    assigns=["doc.spans"],
+    requires=["doc.spans"],
+    default_config={
+        "model": DEFAULT_MODEL,
+        "threshold": 0.5,
+        "n_negatives": 200,
+        "loss_weight": 1.0,
+        "spans_key": MENTIONS_KEY,
+        "span_cluster_prefix": CLUSTER_PREFIX,
+        "max_batch_items": DEFAULT_MAX_BATCH_ITEMS,
+        "scorer": {"@scorers": "spacy-docre.cluster_scorer.v1"},
+    },
+    default_score_weights={"clusters_f": 0.0, "clusters_p": None, "clusters_r": None},
+)
+def make_docre_clusters(
+    nlp: Language,
+    name: str,
+    model: Model[ModelInput, Scores],
+    threshold: float,
+    n_negatives: int,
+    loss_weight: float,
+    spans_key: str,
+    span_cluster_prefix: str,
+    max_batch_items: int,
+    scorer: Optional[Callable],
+) -> "DocreClusters":
+    """Build the component.
+
+    model (Model[ModelInput, Scores]): Scores mention pairs.
+    threshold (float): Probability that all pairs of a cluster have to reach.
+    n_negatives (int): Pairs of different entities drawn from each document in training.
+    loss_weight (float): Share in the joint loss.
+    spans_key (str): Key of `doc.spans` to read mentions from.
+    span_cluster_prefix (str): Prefix of the keys of `doc.spans` to write, one group a cluster.
+    max_batch_items (int): Word pieces in a batch at run time.
+    scorer (Optional[Callable]): Scoring method.
+    """
+    cfg = {
+        "threshold": threshold,
+        "n_negatives": n_negatives,
+        "loss_weight": loss_weight,
+        "spans_key": spans_key,
+        "span_cluster_prefix": span_cluster_prefix,
+        "max_batch_items": max_batch_items,
+    }
+    return DocreClusters(nlp.vocab, model, name, cfg=cfg, scorer=scorer)
+
+
+class DocreClusters(DocrePipe):
+    """Joins mentions to clusters by complete linkage, and writes them to `doc.spans[prefix_1]`, `prefix_2`, ..."""
+
+    what = "clusters"
+
+    def make_batch(self, docs: Sequence[Doc]) -> MentionPairBatch:
+        """RETURNS (MentionPairBatch): All pairs of the Docs' mentions, but none of Docs whose clusters are given."""
+        key = self.cfg["spans_key"]
+        missing = sum(key not in doc.spans and not is_given(doc, "clusters") for doc in docs)
+        warn_missing(self, missing, f"doc.spans[{key!r}]")
+        mentions = [[] if is_given(doc, "clusters") else sorted(set(get_mentions(doc, key))) for doc in docs]
+        pairs = [numpy.stack(numpy.triu_indices(len(m), 1), axis=1) for m in mentions]
+        return make_mention_pairs(docs, mentions, pairs)
+
+    def make_training_batch(
+        self, examples: Sequence[Example]
+    ) -> Optional[Tuple[MentionPairBatch, Tuple[numpy.ndarray, Ints1d]]]:
+        """RETURNS (Optional[Tuple]): Gold pairs and drawn negatives; None where no Example has gold clusters."""
+        prefix = self.cfg["span_cluster_prefix"]
+        mentions: List[List[SpanIndices]] = []
+        pairs, gold, any_gold = [], [], False
+        for eg in examples:
+            clusters: List[List[SpanIndices]] = []
+            if has_clusters(eg.reference, self.cfg["spans_key"], prefix):
+                clusters, any_gold = get_gold_entities(eg, prefix).clusters, True
+            mentions.append(sorted({span for cluster in clusters for span in cluster}))
+            is_same = same_cluster(mentions[-1], clusters)
+            all_pairs = numpy.stack(numpy.triu_indices(len(mentions[-1]), 1), axis=1)
+            same = is_same[all_pairs[:, 0], all_pairs[:, 1]]
+            negative = numpy.random.permutation(numpy.flatnonzero(~same))[: self.cfg["n_negatives"]]
+            chosen = numpy.concatenate([numpy.flatnonzero(same), negative])
+            pairs.append(all_pairs[chosen])
+            gold.append(same[chosen])
+        if not any_gold:
+            return None
+        batch = make_mention_pairs([eg.predicted for eg in examples], mentions, pairs)
+        return batch, (numpy.concatenate(gold), batch.mentions.doc[batch.first])
+
+    def score_pairs(self, docs: Sequence[Doc], batch: MentionPairBatch, scores: Scores) -> Floats1d:
+        """RETURNS (Floats1d): Probability of each pair."""
+        return scores["logits"].sigmoid().double().cpu().numpy() if scores else numpy.zeros(len(batch))
+
+    def decode(self, docs: Sequence[Doc], batch: MentionPairBatch, scores: Scores) -> List[Clusters]:
+        """RETURNS (List[Clusters]): Clusters of each Doc; None where given."""
+        probability = self.score_pairs(docs, batch, scores)
+        m = batch.mentions
+        mention_bounds = numpy.searchsorted(m.doc, numpy.arange(len(docs) + 1))
+        pair_bounds = numpy.searchsorted(m.doc[batch.first], numpy.arange(len(docs) + 1))
+        clusters: List[Clusters] = []
+        for i, doc in enumerate(docs):
+            if is_given(doc, "clusters"):
+                clusters.append(None)
+                continue
+            rows = slice(mention_bounds[i], mention_bounds[i + 1])
+            spans = list(zip(m.start[rows].tolist(), m.end[rows].tolist()))
+            # Pairs come in the order of a condensed distance matrix.
+            groups = link(probability[pair_bounds[i] : pair_bounds[i + 1]], len(spans), self.cfg["threshold"])
+            clusters.append(group_spans(spans, groups))
+        return clusters
+
+    def set_annotations(self, docs: Sequence[Doc], predictions: Sequence[Clusters]) -> None:  # type: ignore[override]
+        for doc, clusters in zip(docs, predictions):
+            if clusters is not None:
+                set_clusters(doc, clusters, prefix=self.cfg["span_cluster_prefix"])
+            self.release(doc)
+
+
+def same_cluster(mentions: Sequence[SpanIndices], clusters: Sequence[Sequence[SpanIndices]]) -> numpy.ndarray:
+    """RETURNS (numpy.ndarray): Whether two mentions share a cluster. Shape (M, M), bool."""
+    number = {span: i for i, span in enumerate(mentions)}
+    member = numpy.zeros((len(mentions), len(clusters)), dtype="int32")
+    for c, cluster in enumerate(clusters):
+        member[[number[span] for span in cluster], c] = 1
+    return member @ member.T > 0
+
+
+def link(probability: Floats1d, n: int, threshold: float) -> Ints1d:
+    """Cluster mentions by complete linkage: all pairs of a cluster reach the threshold.
+
+    probability (Floats1d): Of each pair, in the order of a condensed distance matrix. Shape (n * (n - 1) / 2,).
+    n (int): Number of mentions.
+    RETURNS (Ints1d): Cluster number of each mention. Shape (n,).
+    """
+    if n < 2:
+        return numpy.zeros(n, dtype="int64")
+    return fcluster(linkage(1.0 - probability, method="complete"), t=1.0 - threshold, criterion="distance")
+
+
+def group_spans(spans: Sequence[SpanIndices], groups: Ints1d) -> List[List[SpanIndices]]:
+    """RETURNS (List[List[SpanIndices]]): Spans of each group, in document order."""
+    clusters: dict = {}
+    for span, group in zip(spans, groups.tolist()):
+        clusters.setdefault(group, []).append(span)
+    return sort_clusters(clusters.values())
+
+
+def make_mention_pairs(
+    docs: Sequence[Doc], mentions: Sequence[Sequence[SpanIndices]], pairs: Sequence[numpy.ndarray]
+) -> MentionPairBatch:
+    """Flatten mention pairs and look up the edit distance of their texts.
+
+    mentions (Sequence[Sequence[SpanIndices]]): Mentions of each Doc.
+    pairs (Sequence[numpy.ndarray]): Numbers of two mentions of the Doc. Shape (K, 2) each.
+    """
+    offset, distances, rows = 0, [], []
+    for doc, spans, pair in zip(docs, mentions, pairs):
+        if len(pair):
+            texts = [doc[s:e].text for s, e in spans]
+            table = cdist(texts, texts, scorer=Levenshtein.distance, dtype=numpy.int32)
+            distances.append(table[pair[:, 0], pair[:, 1]])
+            rows.append(pair + offset)
+        offset += len(spans)
+    flat = numpy.concatenate([numpy.zeros((0, 2), dtype="int64"), *rows])
+    distance = numpy.concatenate([numpy.zeros(0, dtype="int64"), *distances])
+    return MentionPairBatch(make_span_batch(mentions), flat[:, 0], flat[:, 1], distance)
+
+
+

@@ -1,0 +1,254 @@
+"""What all docre components share: streams, training steps, labels on disk, the encoder's output after use."""
+
+import warnings
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple, Union
+
+import srsly
+from spacy import util
+from spacy.language import Language
+from spacy.pipeline.pipe import deserialize_config
+from spacy.pipeline.trainable_pipe import TrainablePipe
+from spacy.tokens import Doc
+from spacy.training import Example, validate_examples
+from spacy.vocab import Vocab
+from thinc.api import Model, Optimizer
+
+from ..errors import Errors, Warnings
+from ..layers.encoded import DocEncoding
+from ..models.bridge import ModelInput, Scores, differentiate
+from ..models.transformer.listener import DocreListener, output_key
+from .batching import batch_by_items, pipe_batches
+
+Batch = Any  # one of the batches of ty
+Gold = Tuple[Any, ...]  # arguments of the loss after the scores
+
+DEFAULT_MAX_BATCH_ITEMS = 8192
+LISTENER = {"@architectures": "spacy-docre.TransformerListener.v1", "upstream": "docre_transformer"}
+
+
+class DocrePipe(TrainablePipe):
+    """Base of the components.
+
+    A subclass says how Docs become a batch for the model (`make_batch`), what the gold labels of Examples are
+    (`make_training_batch`), and how scores become annotations (`decode`, `set_annotations`).
+
+    vocab (Vocab): The shared vocabulary.
+    model (Model[ModelInput, Scores]): Scores a batch.
+    name (str): Name of the component in its pipeline.
+    cfg (Dict[str, Any]): Settings; kept with the model, and handed to the scorer.
+    scorer (Optional[Callable]): Scoring method.
+    """
+
+    what = "annotated documents"  # what training needs, for messages
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        model: Model[ModelInput, Scores],
+        name: str,
+        *,
+        cfg: Dict[str, Any],
+        scorer: Optional[Callable[..., Dict[str, Any]]] = None,
+    ) -> None:
+        self.vocab = vocab
+        self.model = model
+        self.name = name
+        self.cfg: Dict[str, Any] = dict(cfg)
+        self.scorer = scorer
+        self._warned: Set[str] = set()
+        check_share(name, "threshold", self.cfg.get("threshold"))
+
+    # To be said by subclasses
+
+    def make_batch(self, docs: Sequence[Doc]) -> Batch:
+        raise NotImplementedError
+
+    def make_training_batch(self, examples: Sequence[Example]) -> Optional[Tuple[Batch, Gold]]:
+        raise NotImplementedError
+
+    def decode(self, docs: Sequence[Doc], batch: Batch, scores: Scores) -> List[Any]:
+        raise NotImplementedError
+
+    # Run time
+
+    def __call__(self, doc: Doc) -> Doc:
+        return next(iter(pipe_batches(self, [[doc]], self.get_error_handler())), doc)
+
+    def pipe(self, stream: Iterable[Doc], *, batch_size: int = 16) -> Iterator[Doc]:
+        """Annotate a stream of Docs in order, regrouped to at most `max_batch_items` word pieces a batch."""
+        batches = batch_by_items(stream, self._count_items, self.cfg["max_batch_items"], batch_size)
+        yield from pipe_batches(self, batches, self.get_error_handler())
+
+    def predict(self, docs: Iterable[Doc]) -> List[Any]:
+        """RETURNS (List[Any]): What `set_annotations` writes for each Doc."""
+        docs = list(docs)
+        if self.model.shims[0].module is None:  # type: ignore[attr-defined]
+            raise ValueError(Errors.R205.format(name=self.name))
+        batch = self.make_batch(docs)
+        scores: Scores = self.model.predict((docs, batch)) if len(batch) else {}
+        return self.decode(docs, batch, scores)
+
+    def release(self, doc: Doc) -> None:
+        """Tell the encoder's output that this component has read it; the last reader drops it."""
+        for upstream in self._upstreams():
+            encoding = doc.user_data.get(output_key(upstream))
+            if isinstance(encoding, DocEncoding):
+                encoding.readers.discard(self.name)
+                if not encoding.readers:
+                    del doc.user_data[output_key(upstream)]
+
+    def warn_once(self, message: str) -> None:
+        if message.split("]")[0] not in self._warned:
+            self._warned.add(message.split("]")[0])
+            warnings.warn(message)
+
+    def _upstreams(self) -> List[str]:
+        return [node.upstream_name for node in self.model.walk() if isinstance(node, DocreListener)]
+
+    def _count_items(self, doc: Doc) -> int:
+        for upstream in self._upstreams():
+            encoding = doc.user_data.get(output_key(upstream))
+            if isinstance(encoding, DocEncoding):
+                return encoding.windows.n_pieces
+        return len(doc)
+
+    # Training
+
+    def update(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optional[Optimizer] = None,
+        losses: Optional[Dict[str, float]] = None,
+    ) -> Dict[str, float]:
+        """Learn from a batch. Examples that lack this component's gold layer are passed over. Dropout rates are the
+        model's own; `drop` is not used."""
+        losses = {} if losses is None else losses
+        losses.setdefault(self.name, 0.0)
+        examples = list(examples)
+        validate_examples(examples, f"{type(self).__name__}.update")
+        training = self.make_training_batch(examples)
+        if training is not None and len(training[0]):
+            batch, gold = training
+            scores, backprop = self.model.begin_update(([eg.predicted for eg in examples], batch))
+            weight = self.cfg["loss_weight"]
+            loss, gradient = differentiate(self.model.attrs["loss"], scores, *gold, weight=weight)
+            backprop(gradient)
+            losses[self.name] += loss
+        if sgd is not None:
+            self.finish_update(sgd)
+        return losses
+
+    def get_loss(self, examples: Iterable[Example], scores: Scores) -> Tuple[float, Dict[str, Any]]:
+        """RETURNS (Tuple[float, Dict[str, Any]]): Loss of the training batch of these Examples, and its gradient."""
+        training = self.make_training_batch(list(examples))
+        if training is None:
+            return 0.0, {}
+        return differentiate(self.model.attrs["loss"], scores, *training[1], weight=self.cfg["loss_weight"])
+
+    def rehearse(self, examples: Iterable[Example], **kwargs: Any) -> Dict[str, float]:
+        """RAISES (ValueError): Always; rehearsal is not defined for span and pair scores."""
+        raise ValueError(Errors.R207.format(name=self.name))
+
+    def initialize(self, get_examples: Callable[[], Iterable[Example]], *, nlp: Optional[Language] = None) -> None:
+        """Build the model's layers.
+
+        get_examples (Callable[[], Iterable[Example]]): Returns gold-standard Examples.
+        nlp (Optional[Language]): The current nlp object.
+        """
+        self._build_model([next(iter(get_examples())).predicted])
+
+    def _build_model(self, docs: List[Doc], n_out: int = 1) -> None:
+        if self.model.has_dim("nO") is None:
+            self.model.set_dim("nO", n_out)
+        self.model.initialize(X=docs)
+
+    def finish_update(self, sgd: Optimizer) -> None:
+        self.model.finish_update(sgd)
+
+    # Storage
+
+    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
+        serialize = {"cfg": lambda: srsly.json_dumps(self.cfg), "model": self.model.to_bytes}
+        if "vocab" not in exclude:
+            serialize["vocab"] = self.vocab.to_bytes
+        return util.to_bytes(serialize, exclude)
+
+    def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "DocrePipe":
+        msg = srsly.msgpack_loads(bytes_data)
+        self._load_cfg(srsly.json_loads(msg["cfg"]))
+        util.from_bytes(bytes_data, {"vocab": self.vocab.from_bytes, "model": self._load_model}, exclude)
+        return self
+
+    def to_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> None:
+        serialize = {
+            "cfg": lambda p: srsly.write_json(p, self.cfg),
+            "model": self.model.to_disk,
+            "vocab": lambda p: self.vocab.to_disk(p, exclude=exclude),
+        }
+        util.to_disk(path, serialize, exclude)
+
+    def from_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> "DocrePipe":
+        self._load_cfg(deserialize_config(Path(path) / "cfg"))
+        deserialize = {
+            "vocab": lambda p: self.vocab.from_disk(p, exclude=exclude),
+            "model": lambda p: self._load_model(p.read_bytes()),
+        }
+        util.from_disk(path, deserialize, exclude)
+        return self
+
+    def _load_cfg(self, cfg: Dict[str, Any]) -> None:
+        self.cfg.update(cfg)
+
+    def _load_model(self, data: bytes) -> None:
+        self.model.from_bytes(data)
+
+
+class LabelledPipe(DocrePipe):
+    """A component with labels, from data or from a file."""
+
+    @property
+    def labels(self) -> Tuple[str, ...]:  # type: ignore[override]
+        return tuple(self.cfg["labels"])
+
+    @property
+    def label_data(self) -> List[str]:  # type: ignore[override]
+        return list(self.cfg["labels"])
+
+    def add_label(self, label: str) -> int:
+        """Add a label before the model is built. RETURNS (int): 0 if it was there already, else 1."""
+        if label in self.cfg["labels"]:
+            return 0
+        if self.model.shims[0].module is not None:  # type: ignore[attr-defined]
+            raise ValueError(Errors.R211.format(name=self.name, label=label))
+        self.cfg["labels"] = [*self.cfg["labels"], label]
+        return 1
+
+    def set_labels(self, given: Optional[Sequence[str]], found: Set[str]) -> None:
+        """Fix the labels.
+
+        given (Optional[Sequence[str]]): From the config's label file.
+        found (Set[str]): In the training data.
+        RAISES (ValueError): If there is none, or the data has one that is not given.
+        """
+        labels = list(given) if given is not None else sorted(found)
+        if not labels:
+            raise ValueError(Errors.R203.format(name=self.name, what=self.what))
+        unknown = sorted(found - set(labels))
+        if unknown:
+            raise ValueError(Errors.R204.format(name=self.name, labels=", ".join(unknown)))
+        self.cfg["labels"] = labels
+
+
+def check_share(name: str, setting: str, value: Any) -> None:
+    """RAISES (ValueError): If a setting that is a probability lies outside [0, 1]."""
+    if value is not None and not 0.0 <= value <= 1.0:
+        raise ValueError(Errors.R206.format(name=name, setting=setting, expected="a number from 0 to 1", value=value))
+
+
+def warn_missing(pipe: DocrePipe, n: int, what: str) -> None:
+    """Say once that documents lack what an earlier component should have set."""
+    if n:
+        pipe.warn_once(Warnings.RW02.format(name=pipe.name, n=n, what=what))

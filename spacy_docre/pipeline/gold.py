@@ -1,0 +1,79 @@
+"""Gold layers of Examples, in tokens of the predicted Doc."""
+
+from dataclasses import dataclass
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import numpy
+from spacy.training import Example
+
+from ..attributes import get_clusters, get_mentions, get_relation_data, get_types
+from ..readers.align import align_spans
+from ..ty import EntityBatch, SpanBatch, SpanIndices
+
+
+@dataclass(frozen=True)
+class GoldEntities:
+    """Entities of one document that have a mention on token boundaries.
+
+    clusters (List[List[SpanIndices]]): Their mentions, in tokens of the predicted Doc.
+    types (List[str]): Their types.
+    index (Dict[int, int]): Their place in this list, by number in the reference.
+    """
+
+    clusters: List[List[SpanIndices]]
+    types: List[str]
+    index: Dict[int, int]
+
+
+def get_gold_mentions(eg: Example, key: str) -> List[SpanIndices]:
+    """RETURNS (List[SpanIndices]): Distinct gold mentions that lie on token boundaries of the predicted Doc."""
+    aligned = align_spans(eg.reference, eg.predicted, get_mentions(eg.reference, key))
+    return sorted({span for span in aligned if span is not None})
+
+
+def get_gold_entities(eg: Example, prefix: str) -> GoldEntities:
+    """RETURNS (GoldEntities): Gold clusters, with the mentions that lie on token boundaries."""
+    reference = get_clusters(eg.reference, prefix)
+    aligned = align_spans(eg.reference, eg.predicted, [span for cluster in reference for span in cluster])
+    clusters, types, index, at = [], [], {}, 0
+    for i, (cluster, label) in enumerate(zip(reference, get_types(eg.reference, prefix))):
+        spans = sorted({span for span in aligned[at : at + len(cluster)] if span is not None})
+        at += len(cluster)
+        if spans:
+            index[i] = len(clusters)
+            clusters.append(spans)
+            types.append(label)
+    return GoldEntities(clusters, types, index)
+
+
+def get_gold_triples(eg: Example, entities: GoldEntities, attr: str) -> List[Tuple[int, str, int]]:
+    """RETURNS (List[Tuple[int, str, int]]): Gold relations between entities that were kept."""
+    index = entities.index
+    data = get_relation_data(eg.reference, attr) or []
+    return [
+        (index[d["head"]], d["label"], index[d["tail"]]) for d in data if d["head"] in index and d["tail"] in index
+    ]
+
+
+def make_span_batch(spans: Sequence[Sequence[SpanIndices]]) -> SpanBatch:
+    """RETURNS (SpanBatch): Spans of each document, flattened."""
+    doc = numpy.repeat(numpy.arange(len(spans)), [len(s) for s in spans])
+    flat = numpy.asarray([span for s in spans for span in s], dtype="int64").reshape(-1, 2)
+    return SpanBatch(doc, flat[:, 0], flat[:, 1])
+
+
+def make_entity_batch(
+    clusters: Sequence[Sequence[Sequence[SpanIndices]]], labels: Optional[Sequence[Sequence[int]]] = None
+) -> EntityBatch:
+    """Flatten entities of a batch.
+
+    clusters: Mentions of each entity of each document.
+    labels (Optional[Sequence[Sequence[int]]]): Number of each entity's type.
+    """
+    doc = numpy.repeat(numpy.arange(len(clusters)), [len(c) for c in clusters])
+    flat: List[Any] = [cluster for c in clusters for cluster in c]
+    entity = numpy.repeat(numpy.arange(len(flat)), [len(c) for c in flat])
+    spans = numpy.asarray([span for c in flat for span in c], dtype="int64").reshape(-1, 2)
+    numbers = [n for ns in labels for n in ns] if labels is not None else [-1] * len(flat)
+    mentions = SpanBatch(doc[entity], spans[:, 0], spans[:, 1])
+    return EntityBatch(mentions, entity, doc, numpy.asarray(numbers, dtype="int64"))

@@ -1,0 +1,207 @@
+"""Mention localisation: which spans are mentions (JEREX 3.1 a)."""
+
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+
+import numpy
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.training import Example
+from spacy.vocab import Vocab
+from thinc.api import Model
+from thinc.types import Floats1d, Ints1d
+
+from ..attributes import MENTIONS_KEY, has_mentions, is_given, set_mentions
+from ..errors import Errors, Warnings
+from ..models.bridge import ModelInput, Scores
+from ..models.mention_scorer import get_orthography
+from ..ty import CandidateBatch, SpanBatch, SpanIndices
+from .docre_pipe import DEFAULT_MAX_BATCH_ITEMS, LISTENER, DocrePipe
+from .gold import get_gold_mentions
+
+DEFAULT_MODEL = {"@architectures": "spacy-docre.MentionScorer.v1", "tok2vec": LISTENER}
+
+Found = Optional[Tuple[List[SpanIndices], List[float]]]
+
+
+@Language.factory(
+    "docre_mentions",
+    assigns=["doc.spans"],
+    default_config={
+        "model": DEFAULT_MODEL,
+        "threshold": 0.5,
+        "max_span_length": 10,
+        "max_mentions": 0.4,
+        "n_negatives": 200,
+        "loss_weight": 1.0,
+        "spans_key": MENTIONS_KEY,
+        "max_batch_items": DEFAULT_MAX_BATCH_ITEMS,
+        "scorer": {"@scorers": "spacy-docre.mention_scorer.v1"},
+    },
+    default_score_weights={"mentions_f": 0.0, "mentions_p": None, "mentions_r": None},
+)
+def make_docre_mentions(
+    nlp: Language,
+    name: str,
+    model: Model[ModelInput, Scores],
+    threshold: float,
+    max_span_length: int,
+    max_mentions: float,
+    n_negatives: int,
+    loss_weight: float,
+    spans_key: str,
+    max_batch_items: int,
+    scorer: Optional[Callable],
+) -> "DocreMentions":
+    """Build the component.
+
+    model (Model[ModelInput, Scores]): Scores spans.
+    threshold (float): Probability from which a span is a mention.
+    max_span_length (int): Longest candidate, in tokens.
+    max_mentions (float): Most mentions of a document, as a share of its tokens; the best are kept.
+    n_negatives (int): Spans drawn from each document in training that are no mentions.
+    loss_weight (float): Share in the joint loss.
+    spans_key (str): Key of `doc.spans` to write.
+    max_batch_items (int): Word pieces in a batch at run time.
+    scorer (Optional[Callable]): Scoring method.
+    """
+    cfg = {
+        "threshold": threshold,
+        "max_span_length": max_span_length,
+        "max_mentions": max_mentions,
+        "n_negatives": n_negatives,
+        "loss_weight": loss_weight,
+        "spans_key": spans_key,
+        "max_batch_items": max_batch_items,
+    }
+    return DocreMentions(nlp.vocab, model, name, cfg=cfg, scorer=scorer)
+
+
+class DocreMentions(DocrePipe):
+    """Finds mentions among all spans within a sentence, and writes them to `doc.spans[spans_key]`."""
+
+    what = "mentions"
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        model: Model[ModelInput, Scores],
+        name: str,
+        *,
+        cfg: Dict[str, Any],
+        scorer: Optional[Callable[..., Dict[str, Any]]] = None,
+    ) -> None:
+        super().__init__(vocab, model, name, cfg=cfg, scorer=scorer)
+        if cfg["max_span_length"] < 1:
+            raise ValueError(
+                Errors.R206.format(
+                    name=name, setting="max_span_length", expected="at least 1 token", value=cfg["max_span_length"]
+                )
+            )
+
+    def make_batch(self, docs: Sequence[Doc]) -> CandidateBatch:
+        """RETURNS (CandidateBatch): All spans within sentences, but none of Docs whose mentions are given."""
+        unsplit = sum(len(doc) > 1 and not doc.has_annotation("SENT_START") for doc in docs)
+        if unsplit:
+            self.warn_once(Warnings.RW01.format(name=self.name, n=unsplit))
+        spans = []
+        for doc in docs:
+            skip = is_given(doc, "mentions")
+            spans.append(_no_spans() if skip else enumerate_spans(doc, self.cfg["max_span_length"]))
+        return make_candidates(docs, spans)
+
+    def make_training_batch(
+        self, examples: Sequence[Example]
+    ) -> Optional[Tuple[CandidateBatch, Tuple[numpy.ndarray, Ints1d]]]:
+        """RETURNS (Optional[Tuple]): Gold mentions and drawn negatives; None where no Example has gold mentions."""
+        spans, gold = [], []
+        for eg in examples:
+            if not has_mentions(eg.reference, self.cfg["spans_key"]):
+                spans.append(_no_spans())
+                continue
+            positive = numpy.asarray(get_gold_mentions(eg, self.cfg["spans_key"]), dtype="int64").reshape(-1, 2)
+            candidates = enumerate_spans(eg.predicted, self.cfg["max_span_length"])
+            negative = draw_negatives(candidates, positive, self.cfg["n_negatives"])
+            spans.append(numpy.concatenate([positive, negative]))
+            gold.append(numpy.arange(len(spans[-1])) < len(positive))
+        if not gold:
+            return None
+        batch = make_candidates([eg.predicted for eg in examples], spans)
+        return batch, (numpy.concatenate(gold), batch.spans.doc)
+
+    def score_spans(self, docs: Sequence[Doc], batch: CandidateBatch, scores: Scores) -> Floats1d:
+        """RETURNS (Floats1d): Probability of each candidate."""
+        return scores["logits"].sigmoid().cpu().numpy() if len(batch) else numpy.zeros(0)
+
+    def decode(self, docs: Sequence[Doc], batch: CandidateBatch, scores: Scores) -> List[Found]:
+        """RETURNS (List[Found]): Mentions of each Doc in document order with their probabilities; None where given."""
+        probability = self.score_spans(docs, batch, scores) if scores else numpy.zeros(len(batch))
+        found: List[Found] = []
+        for i, doc in enumerate(docs):
+            if is_given(doc, "mentions"):
+                found.append(None)
+                continue
+            rows = numpy.flatnonzero((batch.spans.doc == i) & (probability >= self.cfg["threshold"]))
+            most = int(numpy.ceil(self.cfg["max_mentions"] * len(doc)))
+            rows = numpy.sort(rows[numpy.argsort(-probability[rows], kind="stable")[:most]])
+            spans = list(zip(batch.spans.start[rows].tolist(), batch.spans.end[rows].tolist()))
+            found.append((spans, probability[rows].tolist()))
+        return found
+
+    def set_annotations(self, docs: Sequence[Doc], predictions: Sequence[Found]) -> None:  # type: ignore[override]
+        for doc, found in zip(docs, predictions):
+            if found is not None:
+                set_mentions(doc, found[0], found[1], self.cfg["spans_key"])
+            self.release(doc)
+
+
+def _no_spans() -> numpy.ndarray:
+    return numpy.zeros((0, 2), dtype="int64")
+
+
+def enumerate_spans(doc: Doc, max_length: int) -> numpy.ndarray:
+    """List all spans of at most max_length tokens within a sentence, by start, then end.
+
+    RETURNS (numpy.ndarray): Token indices [start, end). Shape (N, 2).
+    """
+    n = len(doc)
+    starts = doc.to_array("SENT_START").astype("int64") == 1 if n else numpy.zeros(0, dtype=bool)
+    bounds = numpy.append(numpy.flatnonzero(starts), n)
+    sentence_end = bounds[numpy.searchsorted(bounds, numpy.arange(n), side="right")] if n else bounds[:0]
+    first = numpy.repeat(numpy.arange(n), max_length)
+    last = first + numpy.tile(numpy.arange(1, max_length + 1), n)
+    inside = last <= sentence_end[first]
+    return numpy.stack([first[inside], last[inside]], axis=1)
+
+
+def draw_negatives(candidates: numpy.ndarray, gold: numpy.ndarray, n: int) -> numpy.ndarray:
+    """Draw spans that are no mentions, up to half of them from inside gold mentions (JEREX 3.2).
+
+    candidates, gold (numpy.ndarray): Token indices [start, end). Shapes (N, 2), (G, 2).
+    n (int): Number of spans to draw.
+    RETURNS (numpy.ndarray): Shape (at most n, 2).
+    """
+    width = int(max(candidates.max(initial=0), gold.max(initial=0))) + 1
+    is_gold = numpy.isin(candidates[:, 0] * width + candidates[:, 1], gold[:, 0] * width + gold[:, 1])
+    candidates = candidates[~is_gold]
+    # A span is inside a gold mention if, of those starting no later, one ends no earlier.
+    order = numpy.argsort(gold[:, 0], kind="stable")
+    reach = numpy.concatenate([[-1], numpy.maximum.accumulate(gold[order, 1])])
+    inside = reach[numpy.searchsorted(gold[order, 0], candidates[:, 0], side="right")] >= candidates[:, 1]
+    hard = numpy.random.permutation(numpy.flatnonzero(inside))[: n // 2]
+    easy = numpy.random.permutation(numpy.flatnonzero(~inside))[: n - len(hard)]
+    return candidates[numpy.concatenate([hard, easy])]
+
+
+def make_candidates(docs: Sequence[Doc], spans: Sequence[numpy.ndarray]) -> CandidateBatch:
+    """Flatten candidates and look up the letter case around them.
+
+    spans (Sequence[numpy.ndarray]): Token indices of each Doc's spans. Shape (N, 2) each.
+    """
+    orthography = [_no_spans().repeat(2, axis=1)]
+    for doc, s in zip(docs, spans):
+        if len(s):
+            kinds = get_orthography(doc)  # kinds[i + 1] is token i
+            orthography.append(numpy.stack([kinds[s[:, 0]], kinds[s[:, 0] + 1], kinds[s[:, 1]], kinds[s[:, 1] + 1]], 1))
+    flat = numpy.concatenate([_no_spans(), *spans])
+    row = numpy.repeat(numpy.arange(len(docs)), [len(s) for s in spans])
+    return CandidateBatch(SpanBatch(row, flat[:, 0], flat[:, 1]), numpy.concatenate(orthography))

@@ -1,0 +1,252 @@
+"""Relation extraction between the entities of a document (JEREX 3.1 d, with any relation head)."""
+
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
+
+import numpy
+import torch
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.training import Example
+from spacy.vocab import Vocab
+from thinc.api import Model
+from torch import Tensor
+
+from ..attributes import (
+    CLUSTER_PREFIX,
+    ENTITIES_ATTR,
+    MENTIONS_KEY,
+    RELATIONS_ATTR,
+    get_clusters,
+    get_relation_data,
+    has_clusters,
+    has_relations,
+    install_extensions,
+    relation_record,
+    set_relation_data,
+)
+from ..errors import Errors
+from ..models.bridge import ModelInput, Scores
+from ..ty import PairBatch
+from .docre_pipe import DEFAULT_MAX_BATCH_ITEMS, LISTENER, LabelledPipe
+from .gold import get_gold_entities, get_gold_triples, make_entity_batch
+
+DEFAULT_MODEL = {
+    "@architectures": "spacy-docre.RelationModel.v1",
+    "tok2vec": LISTENER,
+    "head": {
+        "@architectures": "spacy-docre.AtlopHead.v1",
+        "loss": {"@losses": "spacy-docre.AdaptiveThreshold.v1"},
+    },
+}
+
+Records = List[Dict[str, Any]]
+
+
+@Language.factory(
+    "docre_relations",
+    assigns=["doc._.relations"],
+    requires=["doc.spans"],
+    default_config={
+        "model": DEFAULT_MODEL,
+        "threshold": 0.5,
+        "top_k": 4,
+        "loss_weight": 1.0,
+        "spans_key": MENTIONS_KEY,
+        "span_cluster_prefix": CLUSTER_PREFIX,
+        "relations_attr": RELATIONS_ATTR,
+        "entities_attr": ENTITIES_ATTR,
+        "max_batch_items": DEFAULT_MAX_BATCH_ITEMS,
+        "scorer": {"@scorers": "spacy-docre.relation_scorer.v1"},
+    },
+    default_score_weights={"relations_f": 1.0, "relations_p": None, "relations_r": None, "relations_untyped_f": None},
+)
+def make_docre_relations(
+    nlp: Language,
+    name: str,
+    model: Model[ModelInput, Scores],
+    threshold: float,
+    top_k: int,
+    loss_weight: float,
+    spans_key: str,
+    span_cluster_prefix: str,
+    relations_attr: str,
+    entities_attr: str,
+    max_batch_items: int,
+    scorer: Optional[Callable],
+) -> "DocreRelations":
+    """Build the component.
+
+    model (Model[ModelInput, Scores]): Scores the relations of entity pairs.
+    threshold (float): Score from which a relation is kept.
+    top_k (int): Most relations of an ordered entity pair.
+    loss_weight (float): Share in the joint loss.
+    spans_key (str): Key of `doc.spans` that tells whether mentions are annotated.
+    span_cluster_prefix (str): Prefix of the keys of `doc.spans` that hold the clusters.
+    relations_attr (str): Name of the Doc extension to write.
+    entities_attr (str): Name of the Doc extension that shows the clusters.
+    max_batch_items (int): Word pieces in a batch at run time.
+    scorer (Optional[Callable]): Scoring method.
+    """
+    cfg = {
+        "labels": [],
+        "kb_ids": {},
+        "threshold": threshold,
+        "top_k": top_k,
+        "loss_weight": loss_weight,
+        "spans_key": spans_key,
+        "span_cluster_prefix": span_cluster_prefix,
+        "relations_attr": relations_attr,
+        "entities_attr": entities_attr,
+        "max_batch_items": max_batch_items,
+    }
+    return DocreRelations(nlp.vocab, model, name, cfg=cfg, scorer=scorer)
+
+
+class DocreRelations(LabelledPipe):
+    """Finds relations between clusters, and writes them as plain data behind `doc._.relations`.
+
+    It learns from gold mentions and clusters, and runs on predicted ones.
+    """
+
+    what = "relations"
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        model: Model[ModelInput, Scores],
+        name: str,
+        *,
+        cfg: Dict[str, Any],
+        scorer: Optional[Callable[..., Dict[str, Any]]] = None,
+    ) -> None:
+        super().__init__(vocab, model, name, cfg=cfg, scorer=scorer)
+        if cfg["top_k"] < 1:
+            raise ValueError(
+                Errors.R206.format(name=name, setting="top_k", expected="at least 1", value=cfg["top_k"])
+            )
+        install_extensions(cfg["relations_attr"], cfg["entities_attr"], cfg["span_cluster_prefix"])
+
+    def initialize(
+        self,
+        get_examples: Callable[[], Iterable[Example]],
+        *,
+        nlp: Optional[Language] = None,
+        labels: Optional[Dict[str, str]] = None,
+    ) -> None:
+        """Fix the labels and build the model's layers.
+
+        get_examples (Callable[[], Iterable[Example]]): Returns gold-standard Examples.
+        nlp (Optional[Language]): The current nlp object.
+        labels (Optional[Dict[str, str]]): Relation labels, and the identifier of each in its scheme ("" for none);
+            from the data where None.
+        """
+        docs: List[Doc] = []
+        kb_ids: Dict[str, str] = {}
+        for eg in get_examples():
+            docs = docs or [eg.predicted]
+            for record in get_relation_data(eg.reference, self.cfg["relations_attr"]) or ():
+                kb_ids.setdefault(record["label"], record.get("kb_id", ""))
+        self.set_labels(None if labels is None else list(labels), set(kb_ids))
+        self.cfg["kb_ids"] = {label: (labels or kb_ids).get(label, "") for label in self.labels}
+        self._build_model(docs, len(self.labels) + 1)
+
+    @property
+    def label_data(self) -> Dict[str, str]:  # type: ignore[override]
+        return {label: self.cfg["kb_ids"].get(label, "") for label in self.labels}
+
+    def make_batch(self, docs: Sequence[Doc]) -> PairBatch:
+        """RETURNS (PairBatch): All ordered pairs of the Docs' clusters."""
+        return make_pairs([get_clusters(doc, self.cfg["span_cluster_prefix"]) for doc in docs])
+
+    def make_training_batch(self, examples: Sequence[Example]) -> Optional[Tuple[PairBatch, Tuple[Tensor]]]:
+        """RETURNS (Optional[Tuple]): All pairs of gold clusters and their relations; None where no Example has gold
+        relations."""
+        prefix, attr = self.cfg["span_cluster_prefix"], self.cfg["relations_attr"]
+        number = {label: i + 1 for i, label in enumerate(self.labels)}
+        clusters: List[list] = []
+        triples: List[List[Tuple[int, str, int]]] = []
+        for eg in examples:
+            clusters.append([])
+            triples.append([])
+            if has_relations(eg.reference, attr) and has_clusters(eg.reference, self.cfg["spans_key"], prefix):
+                entities = get_gold_entities(eg, prefix)
+                clusters[-1] = entities.clusters
+                triples[-1] = get_gold_triples(eg, entities, attr)
+        batch = make_pairs(clusters)
+        if not len(batch):
+            return None
+        # The pair (h, t) of a document with E entities is its row h * (E - 1) + t - (t > h).
+        gold = torch.zeros(len(batch), len(self.labels) + 1, dtype=torch.bool)
+        offset = 0
+        for found, known in zip(triples, clusters):
+            n = len(known)
+            for head, label, tail in found:
+                if head != tail and label in number:
+                    gold[offset + head * (n - 1) + tail - (tail > head), number[label]] = True
+            offset += n * max(n - 1, 0)
+        return batch, (gold,)
+
+    def decode(self, docs: Sequence[Doc], batch: PairBatch, scores: Scores) -> List[Records]:
+        """RETURNS (List[Records]): Plain relation data of each Doc, best first."""
+        records: List[Records] = [[] for _ in docs]
+        if not scores:
+            return records
+        score = relation_scores(scores["logits"])
+        pair, label = keep_best(score, self.cfg["threshold"], self.cfg["top_k"])
+        first_entity = numpy.searchsorted(batch.entities.doc, numpy.arange(len(docs)))
+        doc = batch.doc[pair]
+        for p, d, r in zip(pair.tolist(), doc.tolist(), label.tolist()):
+            name = self.labels[r]
+            records[d].append(
+                relation_record(
+                    batch.head[p] - first_entity[d],
+                    name,
+                    batch.tail[p] - first_entity[d],
+                    kb_id=self.cfg["kb_ids"].get(name, ""),
+                    score=float(score[p, r]),
+                )
+            )
+        return [sorted(found, key=lambda r: (-r["score"], r["head"], r["tail"], r["label"])) for found in records]
+
+    def set_annotations(self, docs: Sequence[Doc], predictions: Sequence[Records]) -> None:  # type: ignore[override]
+        for doc, records in zip(docs, predictions):
+            set_relation_data(doc, records, self.cfg["relations_attr"])
+            self.release(doc)
+
+
+def make_pairs(clusters: Sequence[Sequence[Any]]) -> PairBatch:
+    """RETURNS (PairBatch): All ordered pairs of different entities of each document, head by head."""
+    entities = make_entity_batch(clusters)
+    heads, tails, offset = [], [], 0
+    for cluster in clusters:
+        n = len(cluster)
+        head, tail = numpy.divmod(numpy.arange(n * n), max(n, 1))
+        different = head != tail
+        heads.append(head[different] + offset)
+        tails.append(tail[different] + offset)
+        offset += n
+    empty = numpy.zeros(0, dtype="int64")
+    return PairBatch(entities, numpy.concatenate([empty, *heads]), numpy.concatenate([empty, *tails]))
+
+
+def relation_scores(logits: Tensor) -> numpy.ndarray:
+    """Score relations against the threshold class: sigmoid(f_r - f_TH).
+
+    logits (Tensor): Column 0 is TH. Shape (P, R + 1).
+    RETURNS (numpy.ndarray): Shape (P, R).
+    """
+    return (logits[:, 1:] - logits[:, :1]).double().sigmoid().cpu().numpy()
+
+
+def keep_best(score: numpy.ndarray, threshold: float, top_k: int) -> Tuple[numpy.ndarray, numpy.ndarray]:
+    """Keep the relations that lie above the threshold, at most top_k of a pair; ties by column.
+
+    score (numpy.ndarray): Shape (P, R). A score of 0.5 equals that of the threshold class, and is not above it.
+    RETURNS (Tuple[numpy.ndarray, numpy.ndarray]): Pair and relation of each kept score.
+    """
+    kept = score > threshold
+    crowded = numpy.flatnonzero(kept.sum(1) > top_k)
+    if len(crowded):
+        order = numpy.argsort(-score[crowded], axis=1, kind="stable")
+        kept[crowded[:, None], order[:, top_k:]] = False
+    return numpy.nonzero(kept)

@@ -1,0 +1,50 @@
+"""Write what a corpus annotates to a Doc, by the same rules for every format."""
+
+from collections import Counter
+from typing import Dict, Iterable, List, Sequence, Tuple
+
+import numpy
+from spacy.tokens import Doc
+
+from ..attributes import set_clusters, set_mentions
+from ..ty import SpanIndices
+from .faults import Faults
+
+
+def annotate_entities(
+    doc: Doc, entities: Sequence[Sequence[Tuple[SpanIndices, str]]], faults: Faults
+) -> Dict[int, int]:
+    """Write mentions, clusters and types. A span twice in one entity is kept once; a span in two entities stays in
+    both and is one mention; the most frequent type wins, the earliest in the document on ties.
+
+    entities (Sequence[Sequence[Tuple[SpanIndices, str]]]): Token indices and type of each entity's mentions, in any
+        order; an entity without mentions is left out.
+    faults (Faults): Counts the repairs.
+    RETURNS (Dict[int, int]): Cluster number (from 0, by first mention) of each entity that has mentions.
+    """
+    clusters: Dict[int, List[SpanIndices]] = {}
+    labels: Dict[int, str] = {}
+    for i, mentions in enumerate(entities):
+        if not mentions:
+            continue
+        clusters[i] = sorted({span for span, _ in mentions})
+        in_order = sorted(mentions, key=lambda mention: mention[0])
+        types = Counter(label for _, label in in_order)
+        labels[i] = types.most_common(1)[0][0]  # the earliest on ties: counters keep the order of insertion
+        faults.repeated_mentions += len(mentions) - len(clusters[i])
+        faults.mixed_types += len(types) > 1
+    order = sorted(clusters, key=lambda i: (clusters[i], i))
+    distinct = sorted({span for spans in clusters.values() for span in spans})
+    faults.shared_mentions += sum(map(len, clusters.values())) - len(distinct)
+    set_mentions(doc, distinct)
+    set_clusters(doc, [clusters[i] for i in order], [labels[i] for i in order])
+    return {old: new for new, old in enumerate(order)}
+
+
+def set_sent_starts(doc: Doc, starts: Iterable[int]) -> None:
+    """Begin sentences at these tokens (and at the first one), and nowhere else."""
+    if len(doc):
+        # Token by token, spaCy would look through the whole Doc for a parse each time.
+        array = numpy.full((len(doc), 1), -1, dtype="int64")
+        array[[0, *starts]] = 1
+        doc.from_array(["SENT_START"], array.astype("uint64"))  # type: ignore[arg-type]

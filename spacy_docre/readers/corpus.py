@@ -1,0 +1,172 @@
+"""The corpus reader that training and evaluation configs name."""
+
+import warnings
+from itertools import islice
+from pathlib import Path
+from typing import Iterator, List, Optional, Sequence
+
+import numpy
+import spacy
+from spacy.language import Language
+from spacy.tokens import Doc, DocBin
+from spacy.training import Example
+
+from ..attributes import (
+    GIVEN_ATTR,
+    LAYERS,
+    TITLE_ATTR,
+    get_clusters,
+    get_mentions,
+    get_types,
+    has_clusters,
+    has_mentions,
+    has_relations,
+    has_types,
+    set_clusters,
+    set_mentions,
+)
+from ..errors import Errors, Warnings
+from .align import align_spans, check_same_text, token_offsets
+from .annotate import set_sent_starts
+
+HAS_LAYER = {
+    "tokens": lambda doc: True,
+    "sents": lambda doc: doc.has_annotation("SENT_START"),
+    "mentions": has_mentions,
+    "clusters": has_clusters,
+    "types": has_types,
+    "relations": has_relations,
+}
+IMPLIED = {"clusters": ("mentions",), "types": ("mentions", "clusters")}
+
+
+# spaCy 3.8.18 refuses pathlib annotations in registered functions, so the path is a string.
+@spacy.registry.readers("spacy-docre.Corpus.v1")
+def create_docre_corpus(
+    path: Optional[str],
+    *,
+    given: List[str] = [],  # noqa: B006
+    limit: int = 0,
+    require: List[str] = [],  # noqa: B006
+) -> "DocreCorpus":
+    """Create a reader of .spacy files, like `spacy.Corpus.v1` plus gold layers that predictions start from.
+
+    path (Optional[str]): A .spacy file, a folder that holds some, or several of these separated by commas.
+    given (List[str]): Gold layers that the predicted Doc starts with: tokens, sents, mentions, clusters, types.
+        Clusters bring their mentions, types their clusters.
+    limit (int): Number of documents to read; 0 for all.
+    require (List[str]): Gold layers without which a document is left out: those above, and relations.
+    RAISES (ValueError): If a layer is unknown.
+    """
+    return DocreCorpus(path, given=given, limit=limit, require=require)
+
+
+class DocreCorpus:
+    """Yield an Example per document; see `create_docre_corpus` for the arguments."""
+
+    def __init__(
+        self, path: Optional[str], *, given: Sequence[str] = (), limit: int = 0, require: Sequence[str] = ()
+    ) -> None:
+        for layer in given:
+            if layer not in LAYERS:
+                raise ValueError(Errors.R106.format(layer=layer, options=", ".join(LAYERS)))
+        for layer in require:
+            if layer not in HAS_LAYER:
+                raise ValueError(Errors.R117.format(layer=layer, options=", ".join(HAS_LAYER)))
+        wanted = set(given).union(*(IMPLIED.get(layer, ()) for layer in given))
+        self.path = path
+        self.given = [layer for layer in LAYERS if layer in wanted]
+        self.limit = limit
+        self.require = list(require)
+
+    def __call__(self, nlp: Language) -> Iterator[Example]:
+        """YIELDS (Example): Gold document as reference; as predicted its text, tokenised by the pipeline.
+
+        RAISES (ValueError): If a path is missing, or no document is found there.
+        """
+        n_read = n_lost = n_yielded = 0
+        for reference in self.read(nlp):
+            n_read += 1
+            if not all(HAS_LAYER[layer](reference) for layer in self.require):
+                continue
+            if self.limit and n_yielded >= self.limit:
+                break
+            predicted = self.make_predicted(nlp, reference)
+            if "mentions" in self.given and has_mentions(reference):
+                n_lost += len(get_mentions(reference)) - len(get_mentions(predicted))
+            n_yielded += 1
+            yield Example(predicted, reference)
+        if not n_read:
+            raise ValueError(Errors.R107.format(path=self.path))
+        if n_lost:
+            warnings.warn(Warnings.RW03.format(n=n_lost), stacklevel=2)
+
+    def read(self, nlp: Language) -> Iterator[Doc]:
+        """YIELDS (Doc): Gold documents, file by file in alphabetical order."""
+        for path in find_files(self.path):
+            try:
+                docs = DocBin().from_disk(path).get_docs(nlp.vocab)
+            except Exception as e:  # srsly and zlib have their own for each kind of damage
+                raise ValueError(Errors.R120.format(path=path, problem=e or type(e).__name__)) from None
+            yield from docs
+
+    def make_predicted(self, nlp: Language, reference: Doc) -> Doc:
+        """RETURNS (Doc): The text of a gold document with the given layers, which are recorded on it. A layer that
+        the gold document lacks is not given. Clusters that lose all mentions to the tokenisation are dropped.
+        """
+        given = [layer for layer in self.given if HAS_LAYER[layer](reference)]
+        if "tokens" in given:
+            words = [token.text for token in reference]
+            predicted = Doc(nlp.vocab, words=words, spaces=[bool(token.whitespace_) for token in reference])
+        else:
+            predicted = nlp.make_doc(reference.text)
+        if "sents" in given:
+            _give_sents(reference, predicted)
+        if "mentions" in given:
+            aligned = align_spans(reference, predicted, get_mentions(reference))
+            set_mentions(predicted, [span for span in aligned if span])
+        if "clusters" in given:
+            _give_clusters(reference, predicted, with_types="types" in given)
+        predicted._.set(GIVEN_ATTR, given)
+        predicted._.set(TITLE_ATTR, reference._.get(TITLE_ATTR))
+        return predicted
+
+
+def find_files(paths: Optional[str]) -> List[Path]:
+    """Find the .spacy files that a setting names.
+
+    paths (Optional[str]): A file, a folder (searched with its subfolders), or several separated by commas.
+    RETURNS (List[Path]): Files; those of a folder in alphabetical order.
+    RAISES (ValueError): If one is missing or a folder holds none.
+    """
+    if not paths:
+        raise ValueError(Errors.R104.format(path=paths))
+    names = [str(paths)] if Path(paths).exists() else [name.strip() for name in str(paths).split(",") if name.strip()]
+    files: List[Path] = []
+    for path in map(Path, names):
+        if not path.exists():
+            raise ValueError(Errors.R104.format(path=path))
+        found = sorted(p for p in path.rglob("*.spacy") if not p.name.startswith(".")) if path.is_dir() else [path]
+        if not found:
+            raise ValueError(Errors.R107.format(path=path))
+        files.extend(found)
+    return files
+
+
+def _give_sents(reference: Doc, predicted: Doc) -> None:
+    """Start sentences at the same characters; where that is inside a token, at the next one."""
+    check_same_text(reference, predicted)
+    starts, _ = token_offsets(predicted)
+    gold, _ = token_offsets(reference)
+    if len(reference):
+        first = numpy.searchsorted(starts, gold[[sent.start for sent in reference.sents]])
+        set_sent_starts(predicted, first[first < len(predicted)].tolist())
+
+
+def _give_clusters(reference: Doc, predicted: Doc, with_types: bool) -> None:
+    clusters = get_clusters(reference)
+    aligned = iter(align_spans(reference, predicted, [span for cluster in clusters for span in cluster]))
+    given = [[span for span in islice(aligned, len(cluster)) if span] for cluster in clusters]
+    types = get_types(reference)
+    kept = [i for i, spans in enumerate(given) if spans]
+    set_clusters(predicted, [given[i] for i in kept], [types[i] for i in kept] if with_types else None)
