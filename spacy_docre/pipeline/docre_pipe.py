@@ -83,11 +83,15 @@ class DocrePipe(TrainablePipe):
     def predict(self, docs: Iterable[Doc]) -> List[Any]:
         """RETURNS (List[Any]): What `set_annotations` writes for each Doc."""
         docs = list(docs)
-        if self.model.shims[0].module is None:  # type: ignore[attr-defined]
-            raise ValueError(Errors.R205.format(name=self.name))
+        self.check_trained()
         batch = self.make_batch(docs)
         scores: Scores = self.model.predict((docs, batch)) if len(batch) else {}
         return self.decode(docs, batch, scores)
+
+    def check_trained(self) -> None:
+        """RAISES (ValueError): If the model's layers were not built yet."""
+        if self.model.shims[0].module is None:  # type: ignore[attr-defined]
+            raise ValueError(Errors.R205.format(name=self.name))
 
     def release(self, doc: Doc) -> None:
         """Tell the encoder's output that this component has read it; the last reader drops it."""

@@ -1,5 +1,6 @@
 """Relation extraction between the entities of a document (JEREX 3.1 d, with any relation head)."""
 
+from dataclasses import dataclass
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 
 import numpy
@@ -9,6 +10,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.vocab import Vocab
 from thinc.api import Model
+from thinc.types import Floats1d, Ints1d
 from torch import Tensor
 
 from ..attributes import (
@@ -26,8 +28,9 @@ from ..attributes import (
 )
 from ..errors import Errors
 from ..models.bridge import ModelInput, Scores
-from ..ty import PairBatch
-from .docre_pipe import DEFAULT_MAX_BATCH_ITEMS, LISTENER, LabelledPipe
+from ..models.relation_model import Explanation, predict_and_explain
+from ..ty import PairBatch, SpanIndices
+from .docre_pipe import DEFAULT_MAX_BATCH_ITEMS, LISTENER, LabelledPipe, check_share
 from .gold import get_gold_entities, get_gold_triples, make_entity_batch
 
 DEFAULT_MODEL = {
@@ -40,6 +43,16 @@ DEFAULT_MODEL = {
 }
 
 Records = List[Dict[str, Any]]
+MentionPair = Tuple[SpanIndices, SpanIndices, float]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Relations that are reported."""
+
+    batch: PairBatch  # the entity pair of each, K rows
+    label: Ints1d  # number of each label, (K,)
+    score: Floats1d  # (K,)
 
 
 @Language.factory(
@@ -50,6 +63,8 @@ Records = List[Dict[str, Any]]
         "model": DEFAULT_MODEL,
         "threshold": 0.5,
         "top_k": 4,
+        "evidence_mass": 0.8,
+        "sentence_mass": 0.2,
         "loss_weight": 1.0,
         "spans_key": MENTIONS_KEY,
         "span_cluster_prefix": CLUSTER_PREFIX,
@@ -66,6 +81,8 @@ def make_docre_relations(
     model: Model[ModelInput, Scores],
     threshold: float,
     top_k: int,
+    evidence_mass: float,
+    sentence_mass: float,
     loss_weight: float,
     spans_key: str,
     span_cluster_prefix: str,
@@ -79,6 +96,8 @@ def make_docre_relations(
     model (Model[ModelInput, Scores]): Scores the relations of entity pairs.
     threshold (float): Score from which a relation is kept.
     top_k (int): Most relations of an ordered entity pair.
+    evidence_mass (float): Share of a relation's support that its evidence carries at least; 0 for no evidence.
+    sentence_mass (float): Share of the context's attention from which a sentence supports a relation.
     loss_weight (float): Share in the joint loss.
     spans_key (str): Key of `doc.spans` that tells whether mentions are annotated.
     span_cluster_prefix (str): Prefix of the keys of `doc.spans` that hold the clusters.
@@ -92,6 +111,8 @@ def make_docre_relations(
         "kb_ids": {},
         "threshold": threshold,
         "top_k": top_k,
+        "evidence_mass": evidence_mass,
+        "sentence_mass": sentence_mass,
         "loss_weight": loss_weight,
         "spans_key": spans_key,
         "span_cluster_prefix": span_cluster_prefix,
@@ -124,6 +145,8 @@ class DocreRelations(LabelledPipe):
             raise ValueError(
                 Errors.R206.format(name=name, setting="top_k", expected="at least 1", value=cfg["top_k"])
             )
+        check_share(name, "evidence_mass", cfg["evidence_mass"])
+        check_share(name, "sentence_mass", cfg["sentence_mass"])
         install_extensions(cfg["relations_attr"], cfg["entities_attr"], cfg["span_cluster_prefix"])
 
     def initialize(
@@ -186,27 +209,83 @@ class DocreRelations(LabelledPipe):
             offset += n * max(n - 1, 0)
         return batch, (gold,)
 
-    def decode(self, docs: Sequence[Doc], batch: PairBatch, scores: Scores) -> List[Records]:
+    def predict(self, docs: Iterable[Doc]) -> List[Records]:
         """RETURNS (List[Records]): Plain relation data of each Doc, best first."""
-        records: List[Records] = [[] for _ in docs]
-        if not scores:
-            return records
+        docs = list(docs)
+        self.check_trained()
+        batch = self.make_batch(docs)
+        if not len(batch):
+            return [[] for _ in docs]
+        if not self.cfg["evidence_mass"]:
+            scores = self.model.predict((docs, batch))
+            return self.decode(docs, batch, self.select(batch, scores), None)
+        kept: List[Kept] = []
+
+        def choose(scores: Scores) -> Tuple[PairBatch, numpy.ndarray, numpy.ndarray]:
+            kept.append(self.select(batch, scores))
+            sentence = numpy.concatenate([number_sentences(doc) for doc in docs])
+            return kept[0].batch, kept[0].label + 1, sentence
+
+        _, explanation = predict_and_explain(self.model, docs, batch, choose)
+        return self.decode(docs, batch, kept[0], explanation)
+
+    def select(self, batch: PairBatch, scores: Scores) -> "Kept":
+        """RETURNS (Kept): The relations above the threshold, best of each pair first come."""
         score = relation_scores(scores["logits"])
         pair, label = keep_best(score, self.cfg["threshold"], self.cfg["top_k"])
+        return Kept(PairBatch(batch.entities, batch.head[pair], batch.tail[pair]), label, score[pair, label])
+
+    def decode(  # type: ignore[override]
+        self, docs: Sequence[Doc], batch: PairBatch, kept: "Kept", explanation: Optional[Explanation]
+    ) -> List[Records]:
+        """RETURNS (List[Records]): Plain relation data of each Doc, best first."""
+        records: List[Records] = [[] for _ in docs]
+        evidence = self.find_evidence(docs, kept, explanation)
         first_entity = numpy.searchsorted(batch.entities.doc, numpy.arange(len(docs)))
-        doc = batch.doc[pair]
-        for p, d, r in zip(pair.tolist(), doc.tolist(), label.tolist()):
-            name = self.labels[r]
+        for i, d in enumerate(kept.batch.doc.tolist()):
+            label = self.labels[kept.label[i]]
+            sentences, mention_pairs = evidence[i]
             records[d].append(
                 relation_record(
-                    batch.head[p] - first_entity[d],
-                    name,
-                    batch.tail[p] - first_entity[d],
-                    kb_id=self.cfg["kb_ids"].get(name, ""),
-                    score=float(score[p, r]),
+                    kept.batch.head[i] - first_entity[d],
+                    label,
+                    kept.batch.tail[i] - first_entity[d],
+                    kb_id=self.cfg["kb_ids"].get(label, ""),
+                    score=float(kept.score[i]),
+                    sentences=sentences,
+                    evidence=mention_pairs,
                 )
             )
         return [sorted(found, key=lambda r: (-r["score"], r["head"], r["tail"], r["label"])) for found in records]
+
+    def find_evidence(
+        self, docs: Sequence[Doc], kept: "Kept", explanation: Optional[Explanation]
+    ) -> List[Tuple[List[int], List[MentionPair]]]:
+        """Choose the fewest mention pairs that carry `evidence_mass` of each relation, and its sentences: those of
+        these mentions, and those with `sentence_mass` of the context's attention.
+
+        RETURNS: Sentence numbers and mention pairs with their weights, strongest first, of each relation.
+        """
+        found: List[Tuple[List[int], List[MentionPair]]] = [([], []) for _ in range(len(kept.batch))]
+        if explanation is None:
+            return found
+        m = kept.batch.entities.mentions
+        sentence = [number_sentences(doc) for doc in docs]
+        order = numpy.lexsort((-explanation.weight, explanation.pair))
+        bounds = numpy.searchsorted(explanation.pair[order], numpy.arange(len(found) + 1))
+        for i, (sentences, pairs) in enumerate(found):
+            rows = order[bounds[i] : bounds[i + 1]]
+            before = numpy.cumsum(explanation.weight[rows]) - explanation.weight[rows]
+            for row in rows[before < self.cfg["evidence_mass"] - 1e-6]:
+                h, t = explanation.head[row], explanation.tail[row]
+                spans = (int(m.start[h]), int(m.end[h])), (int(m.start[t]), int(m.end[t]))
+                pairs.append((*spans, float(explanation.weight[row])))
+            doc = sentence[int(kept.batch.doc[i])]
+            chosen = {int(doc[span[0]]) for pair in pairs for span in pair[:2]}
+            if explanation.sentence_mass is not None:
+                chosen.update(numpy.flatnonzero(explanation.sentence_mass[i] >= self.cfg["sentence_mass"]).tolist())
+            sentences.extend(sorted(chosen))
+        return found
 
     def set_annotations(self, docs: Sequence[Doc], predictions: Sequence[Records]) -> None:  # type: ignore[override]
         for doc, records in zip(docs, predictions):
@@ -250,3 +329,9 @@ def keep_best(score: numpy.ndarray, threshold: float, top_k: int) -> Tuple[numpy
         order = numpy.argsort(-score[crowded], axis=1, kind="stable")
         kept[crowded[:, None], order[:, top_k:]] = False
     return numpy.nonzero(kept)
+
+
+def number_sentences(doc: Doc) -> Ints1d:
+    """RETURNS (Ints1d): Number of each token's sentence; all 0 where no sentences are set. Shape (T,)."""
+    starts = doc.to_array("SENT_START").astype("int64") == 1 if len(doc) else numpy.zeros(0, dtype=bool)
+    return numpy.maximum(numpy.cumsum(starts) - 1, 0)

@@ -17,7 +17,7 @@ CONTRACTIONS = frozenset([("can", "not"), ("gon", "na"), ("wan", "na"), ("got", 
 MONTHS = frozenset("January February March April May June July August September October November December".split())
 # After a hyphen these begin a clause, unless an earlier hyphen makes a compound ("four-and-a-half").
 CLAUSE_WORDS = frozenset("who which where when that is was are were he she it they not but the a an as".split())
-MISSING_CLOSE, MISSING_OPEN = 1.9, 2.0  # a quotation that opens again, or closes without having been opened
+MISSING_CLOSE, MISSING_OPEN = 1.8, 1.9  # a quotation that opens again, or closes without having been opened
 QUOTE_SPAN_COST = 0.01  # per token inside a straight quotation: a lost quote must not turn the rest inside out
 
 
@@ -88,7 +88,7 @@ def _pair_quotes(tokens: Sequence[str], quote: str) -> List[Tuple[int, bool]]:
     """Decide for each straight quote whether it opens: the cheapest sequence of opening and closing (Viterbi).
 
     RETURNS (List[Tuple[int, bool]]): Index of each quote token, and whether it opens. An apostrophe after a word
-        (the Indians' coach) or a sign for inches leaves the state as it is and attaches to the left like a closing quote.
+        (the Indians' coach) and a sign for inches leave the state as it is and attach to the left as closing ones do.
     """
     positions = [i for i, token in enumerate(tokens) if token == quote]
     # State: inside a quotation or not. Per state its cost and the decisions that led there.
@@ -129,7 +129,7 @@ def _quote_costs(tokens: Sequence[str], i: int) -> Tuple[float, float, float]:
         closing += 3.0
     if before in SENTENCE_END and after[:1].isalpha() and after[:1].islower():
         opening += 1.0
-    if before.isalpha() and before.islower() and (after[:1].isupper() or after[:1].isdigit()):
+    if (before in CLITICS or before.isalpha() and before.islower()) and (after[:1].isupper() or after[:1].isdigit()):
         closing += 0.5
     if before[:1].isupper() and after.isalpha() and after.islower():
         opening += 0.5

@@ -1,21 +1,21 @@
 """The ATLOP head: localized context pooling and a grouped bilinear classifier."""
 
-from dataclasses import dataclass
-from typing import Dict, List, Tuple
+from typing import Tuple
 
 import numpy
 import torch
-from thinc.types import Floats1d, Ints1d
+from thinc.types import Ints1d
 from torch import Tensor, nn
 
 from ...errors import Errors
 from ...layers.encoded import EncodedBatch
 from ...layers.grouped_bilinear import GroupedBilinear
-from ...layers.local_context import group_attention, lay_out_rows, local_context, meet
+from ...layers.evidence import list_mention_pairs, overlap_weights, sentence_mass
+from ...layers.local_context import group_attention, lay_out_rows, local_context, meet, pair_attention
 from ...layers.segments import expand_ranges, range_max, segment_logsumexp, segment_mean
 from ...ty import PairBatch
 from ..bridge import Scores
-from ..relation_model import RelationHead, RelationLoss
+from ..relation_model import Explanation, RelationHead, RelationLoss
 
 POOLINGS = ("start", "mean", "max")
 
@@ -66,56 +66,20 @@ class AtlopHead(nn.Module):
         z_tail = torch.tanh(self.tail(entities)[encoded.index(batch.tail)] + self.tail_context(context)[pair])
         return {"logits": self.decoder(z_head, z_tail)}
 
-    @torch.no_grad()
-    def explain(self, encoded: EncodedBatch, batch: PairBatch) -> "Explanation":
-        """Weigh the evidence for pairs, the same for all relations of a pair.
+    def explain(self, encoded: EncodedBatch, batch: PairBatch, label: Ints1d, sentence: Ints1d) -> Explanation:
+        """Weigh the evidence for relations; see models.relation_model.Explains.
 
-        A mention pair weighs as much as the attention rows of its two mentions overlap: sum over heads and
-        positions of their product.
+        A mention pair weighs as much as the attention rows of its two mentions overlap: the sum over heads and
+        positions of their product. It is the same for all relations of a pair.
         """
         e = batch.entities
-        m = e.mentions
-        first, last = encoded.layout.span_pieces(m.doc, m.start, m.end)
-        rows = lay_out_rows(encoded, first, last, numpy.arange(len(m)))
-        attention = group_attention(encoded, rows)
-        flat = attention.transpose(1, 2).flatten(2)  # (windows, M, heads * S)
-        overlap = flat @ flat.transpose(1, 2)
-        bounds = numpy.searchsorted(e.entity, numpy.arange(len(e) + 1))
-        pair, head, tail = mention_pairs(bounds, batch)
-        places = meet(rows, head, tail)
-        met = overlap[encoded.index(places.window), encoded.index(places.first), encoded.index(places.second)]
-        weight = numpy.zeros(len(pair))
-        numpy.maximum.at(weight, places.pair, met.double().cpu().numpy())
-        total = numpy.bincount(pair, weight, minlength=len(batch))
-        count = numpy.bincount(pair, minlength=len(batch))
-        # No window holds a mention of both: nothing speaks for one mention pair more than for another.
-        weight = numpy.where(total[pair] > 0, weight / numpy.maximum(total[pair], 1e-30), 1.0 / count[pair])
+        first, last = encoded.layout.span_pieces(e.mentions.doc, e.mentions.start, e.mentions.end)
+        pair, head, tail = list_mention_pairs(batch)
         one, other, unordered = unordered_pairs(batch)
-        _, context, where = local_context(encoded, lay_out_rows(encoded, first, last, e.entity), one, other)
-        masses = piece_masses(encoded, context, where.pair, where.window, where.column, len(one))
-        return Explanation(pair, head, tail, weight, [masses[u] for u in unordered])
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """What supports the relations of entity pairs.
-
-    pair, head, tail (Ints1d): Mention pairs, as rows of the entity pair and of both mentions. Shape (N,).
-    weight (Floats1d): Sums to 1 over the mention pairs of an entity pair. Shape (N,).
-    context (List[Dict[int, float]]): For each entity pair the share of attention of each token of its document.
-    """
-
-    pair: Ints1d
-    head: Ints1d
-    tail: Ints1d
-    weight: Floats1d
-    context: List[Dict[int, float]]
-
-
-def piece_masses(
-    encoded: EncodedBatch, context: Tensor, pair: Ints1d, window: Ints1d, column: Ints1d, n_pairs: int
-) -> List[Dict[int, float]]:
-    raise RuntimeError
+        rows = lay_out_rows(encoded, first, last, e.entity)
+        attention = pair_attention(group_attention(encoded, rows), meet(rows, one, other))
+        mass = sentence_mass(encoded, attention, meet(rows, one, other), len(one), sentence)
+        return Explanation(pair, head, tail, overlap_weights(encoded, first, last, pair, head, tail), mass[unordered])
 
 
 def unordered_pairs(batch: PairBatch) -> Tuple[Ints1d, Ints1d, Ints1d]:
@@ -128,18 +92,6 @@ def unordered_pairs(batch: PairBatch) -> Tuple[Ints1d, Ints1d, Ints1d]:
     low, high = numpy.minimum(batch.head, batch.tail), numpy.maximum(batch.head, batch.tail)
     keys, inverse = numpy.unique(low * n + high, return_inverse=True)
     return keys // n, keys % n, inverse
-
-
-def mention_pairs(bounds: Ints1d, batch: PairBatch) -> Tuple[Ints1d, Ints1d, Ints1d]:
-    """List the mention pairs of entity pairs.
-
-    bounds (Ints1d): Mentions [bounds[e], bounds[e + 1]) of each entity. Shape (E + 1,).
-    RETURNS (Tuple[Ints1d, Ints1d, Ints1d]): Rows of the entity pair, the head's mention, the tail's mention.
-    """
-    n_tail = (bounds[1:] - bounds[:-1])[batch.tail]
-    n_head = (bounds[1:] - bounds[:-1])[batch.head]
-    index, pair = expand_ranges(numpy.zeros(len(batch), dtype="int64"), n_head * n_tail)
-    return pair, bounds[batch.head][pair] + index // n_tail[pair], bounds[batch.tail][pair] + index % n_tail[pair]
 
 
 def build_atlop_head(
