@@ -49,7 +49,10 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf8") if (HERE / "README.md").exists() else "",
     long_description_content_type="text/markdown",
     license="MIT",
-    packages=find_packages(include=["spacy_docre", "spacy_docre.*"]),
+    # The configs lie at the top of the repository, and inside the package once it is installed.
+    packages=[*find_packages(include=["spacy_docre", "spacy_docre.*"]), "spacy_docre.configs"],
+    package_dir={"spacy_docre.configs": "configs"},
+    package_data={"spacy_docre.configs": ["*.cfg"]},
     python_requires=">=3.10,<3.14",
     install_requires=[
         "spacy>=3.8.7,<3.9",

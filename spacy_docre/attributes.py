@@ -167,7 +167,9 @@ def get_relations(doc: Doc, attr: str = RELATIONS_ATTR, prefix: str = CLUSTER_PR
                 )
             )
         evidence = tuple(
-            Evidence(_match(doc, entities[d["head"]], e["head"]), _match(doc, entities[d["tail"]], e["tail"]), e["weight"])
+            Evidence(
+                _match(doc, entities[d["head"]], e["head"]), _match(doc, entities[d["tail"]], e["tail"]), e["weight"]
+            )
             for e in d.get("evidence", ())
         )
         relations.append(
@@ -317,4 +319,4 @@ def _install_view(attr: str, getter: Any, setter: Any) -> None:
     _, _, existing, _ = Doc.get_extension(attr)
     if type(existing) is not type(getter):
         setting = "entities_attr" if isinstance(getter, _EntitiesGetter) else "relations_attr"
-        warnings.warn(Warnings.RW04.format(attr=attr, setting=setting))
+        warnings.warn(Warnings.RW04.format(attr=attr, setting=setting), stacklevel=3)

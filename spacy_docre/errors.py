@@ -52,8 +52,19 @@ class Errors(metaclass=ErrorsWithCodes):
         "Give the same label file in [initialize.components.{name}.labels]."
     )
     R209 = "Can't continue from {path}: {problem}"
+    R212 = "The pipeline has no {kind}, only: {names}."
     R211 = "'{name}': label {label!r} is unknown to the trained model. Labels are fixed at initialisation."
-    R210 = "The components in [initialize] of '{name}' found nothing to learn from: no training document has {what}."
+    R210 = "'{name}' has nothing to learn from: no training document has {what}."
+
+    # Packing and configs
+    R150 = "{path} exists and is not empty. Give another folder; a pipeline's folder can be replaced with --force."
+    R151 = "Can't pack the component '{name}': {problem}. Pack pipelines of trained docre components and of components without a model."
+    R152 = "{path} has the suspicious member {member!r}, so nothing of it was used."
+    R153 = "{path} was packed in format {version}, this version of spacy_docre reads format {known}. Install the version it was packed with."
+    R154 = "{path} does not fit the installed packages: component '{name}': {problem}."
+    R155 = "Can't find the pipeline {model!r}: neither an installed package nor a folder. In a checkout, `make demo` installs the packed en_docre."
+    R156 = "The relation {label!r} has two identifiers, {first} and {second}. Labels have to be unique."
+    R157 = "{path} has no layout known here: expected redocred/train.json, redocred/dev.json and docred/rel_info.json, or *train.jsonl and *dev.jsonl."
 
     # Maths and models
     R301 = "Scores and labels differ in shape: {logits} against {gold}."
@@ -70,8 +81,12 @@ class Errors(metaclass=ErrorsWithCodes):
 class Warnings(metaclass=ErrorsWithCodes):
     RW01 = "'{name}': {n} document(s) have no sentence boundaries, so each is taken as one sentence. Add the 'sentencizer' before it."
     RW02 = "'{name}': {n} document(s) lack what an earlier component should have set ({what}); they get an empty result."
-    RW03 = "{n} gold mention(s) do not lie on token boundaries of the pipeline's tokenizer or cross its sentences, and are not trained on."
+    RW03 = (
+        "Of {n} gold mentions, {lost} do not lie on token boundaries of the pipeline's tokenizer and {n_long} are longer "
+        "than max_span_length ({longest} tokens): the former are not trained on, neither can be found."
+    )
     RW04 = "spacy_docre wants the attribute Doc._.{attr}, which another package has taken. Give the component another name for it: {setting} = \"...\"."
     RW05 = "thinc has no cupy, so spaCy and spacy_docre stay on the CPU although torch sees a GPU. Install cupy for your CUDA version to use it."
-    RW06 = "'{name}': {n} document(s) of the batch name relation labels the model does not know ({labels}); those relations are not trained on."
+    RW06 = "'{name}': training documents have labels the model does not know ({labels}); they are not trained on."
     RW07 = "The tokenizer of '{name}' gives no character offsets (not a fast tokenizer): tokens are split one by one, which is slower."
+    RW08 = "{n} given gold mention(s) do not lie on token boundaries of the pipeline's tokenizer, and are left out."

@@ -17,4 +17,4 @@ def main() -> None:
     """Document-level relation extraction in spaCy."""
 
 
-from . import convert, evaluate  # noqa: E402, F401
+from . import config, convert, demo, evaluate, pack, prepare, tune  # noqa: E402, F401

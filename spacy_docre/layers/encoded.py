@@ -130,16 +130,16 @@ class EncodedBatch:
         """Compute rows of the last layer's attention, softmax(q k^T / sqrt(d)), with gradient.
 
         position (Ints2d): Positions whose rows are wanted, for each window. Shape (windows, N).
-        RETURNS (Tensor): Shape (windows, heads, N, S), float32; padding columns are 0.
+        RETURNS (Tensor): Shape (windows, heads, N, S), float32 at least; padding columns are 0.
         """
         index = self.index(position)
         if self.attention is not None:
             n = self.attention.shape
-            return self.attention.gather(2, index[:, None, :, None].expand(n[0], n[1], index.shape[1], n[3])).float()
+            return widen(self.attention.gather(2, index[:, None, :, None].expand(n[0], n[1], index.shape[1], n[3])))
         assert self.queries is not None and self.keys is not None
         n = self.queries.shape
         queries = self.queries.gather(2, index[:, None, :, None].expand(n[0], n[1], index.shape[1], n[3]))
-        scores = queries.float() @ self.keys.float().transpose(-1, -2) / n[3] ** 0.5
+        scores = widen(queries) @ widen(self.keys).transpose(-1, -2) / n[3] ** 0.5
         return scores.masked_fill(~self.mask()[:, None, None], -torch.inf).softmax(-1)
 
     def tensors(self) -> List[Optional[Tensor]]:
@@ -212,6 +212,11 @@ def join_encodings(encodings: Sequence[DocEncoding]) -> EncodedBatch:
         make_layout([e.windows for e in encodings], s),
         tuple(e.windows for e in encodings),
     )
+
+
+def widen(tensor: Tensor) -> Tensor:
+    """RETURNS (Tensor): The same numbers in float32; float64 stays what it is."""
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
 def _cat(arrays: Sequence[numpy.ndarray]) -> numpy.ndarray:

@@ -8,7 +8,7 @@ import torch
 from thinc.types import Ints1d, Ints2d
 from torch import Tensor
 
-from .encoded import EncodedBatch
+from .encoded import EncodedBatch, widen
 from .segments import expand_ranges, segment_sum
 
 
@@ -61,7 +61,7 @@ def lay_out_rows(encoded: EncodedBatch, first: Ints1d, last: Ints1d, mention_gro
     width = int(column.max(initial=-1)) + 1
     position = numpy.zeros((n_windows, width), dtype="int64")
     position[window, column] = piece - layout.window_first[window] + layout.prefix
-    weight = numpy.zeros((n_windows, int(slot.max(initial=-1)) + 1, width), dtype="float32")
+    weight = numpy.zeros((n_windows, int(slot.max(initial=-1)) + 1, width))
     weight[window, slot[place], column] = 1.0 / (per_place[place] * n_pieces[which])
     return WindowRows(position, weight, place_window, slot, place_group)
 
@@ -77,8 +77,8 @@ def group_attention(encoded: EncodedBatch, rows: WindowRows) -> Tensor:
 
     RETURNS (Tensor): Shape (windows, heads, G, S).
     """
-    weight = torch.as_tensor(rows.weight, device=encoded.hidden.device)
-    return weight[:, None] @ encoded.attention_rows(rows.position)
+    attention = encoded.attention_rows(rows.position)
+    return torch.as_tensor(rows.weight, device=attention.device).to(attention.dtype)[:, None] @ attention
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def local_context(
     attention = group_attention(encoded, rows)
     places = meet(rows, first, second)
     weights = pair_attention(attention, places)
-    hidden = encoded.hidden.float()
+    hidden = widen(encoded.hidden)
     met = (weights @ hidden)[encoded.index(places.window), encoded.index(places.column)]
     pair = encoded.index(places.pair)
     n_windows = torch.bincount(pair, minlength=len(first)).to(met.dtype)

@@ -31,5 +31,5 @@ def binary_loss(logits: Tensor, gold: Tensor, doc: Tensor) -> Tensor:
 
 
 def type_loss(logits: Tensor, gold: Tensor, doc: Tensor) -> Tensor:
-    """Cross entropy of entity types, in nats. logits (E, types), gold (E,) int64, doc (E,) -> scalar. JEREX eq. 6, 13."""
+    """Cross entropy of types, in nats. logits (E, types), gold (E,) int64, doc (E,) -> scalar. JEREX eq. 6, 13."""
     return document_mean(cross_entropy(logits, gold, reduction="none"), doc)

@@ -1,7 +1,7 @@
 """The one place where torch modules become thinc models: sizes, weights, gradients and their optimisation."""
 
 import contextlib
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, cast
 
 import srsly
 import torch
@@ -41,8 +41,8 @@ def update_parameters(module: nn.Module, key: int, optimizer: Optimizer, learn_r
             optimizer.L2 = decay if parameter.dim() > 1 else 0.0
             weights, _ = optimizer(
                 (key, name),
-                torch2xp(parameter.data),  # type: ignore[arg-type]
-                torch2xp(parameter.grad.contiguous()),  # type: ignore[arg-type]
+                torch2xp(parameter.data),
+                torch2xp(parameter.grad.contiguous()),
                 lr_scale=learn_rate_scale,
             )
             parameter.data = xp2torch(weights, device=parameter.device)
@@ -54,10 +54,10 @@ def update_parameters(module: nn.Module, key: int, optimizer: Optimizer, learn_r
 @contextlib.contextmanager
 def use_parameters(module: Optional[nn.Module], key: int, params: Dict[Any, Any]) -> Iterator[None]:
     """Replace a module's parameters for a while by an optimizer's averages, kept under (key, name)."""
-    averages = {} if module is None else {n: params[(key, n)] for n, _ in module.named_parameters() if (key, n) in params}
-    if module is None or not averages:
+    if module is None:
         yield
         return
+    averages = {n: params[(key, n)] for n, _ in module.named_parameters() if (key, n) in params}
     backup = {name: p.data for name, p in module.named_parameters() if name in averages}
     parameters = dict(module.named_parameters())
     for name, value in averages.items():
@@ -150,7 +150,13 @@ def build_torch_model(
     """
     shim = TorchShim(build_module, learn_rate_scale=learn_rate_scale)
     model: Model[ModelInput, Scores] = Model(
-        name, forward, init=init, layers=[tok2vec], shims=[shim], dims={"nO": None}, attrs={"mixed_precision": mixed_precision, **(attrs or {})}
+        name,
+        forward,
+        init=init,
+        layers=[tok2vec],
+        shims=[shim],
+        dims={"nO": None},
+        attrs={"mixed_precision": mixed_precision, **(attrs or {})},
     )
     model.set_ref("tok2vec", tok2vec)
     return model
@@ -161,7 +167,7 @@ def init(model: Model[ModelInput, Scores], X: Any = None, Y: Any = None) -> None
     if tok2vec.has_dim("nO") is None:
         tok2vec.initialize(X=X)
     n_out = model.get_dim("nO") if model.has_dim("nO") else 1
-    model.shims[0].build(width=tok2vec.get_dim("nO"), n_out=n_out)
+    cast(TorchShim, model.shims[0]).build(width=tok2vec.get_dim("nO"), n_out=n_out)
 
 
 def forward(
@@ -169,7 +175,7 @@ def forward(
 ) -> Tuple[Scores, Callable[[Dict[str, Optional[Tensor]]], List[Doc]]]:
     docs, batch = X
     encoded, backprop_encoder = model.get_ref("tok2vec")(docs, is_train)
-    module: nn.Module = model.shims[0].module
+    module = cast(nn.Module, cast(TorchShim, model.shims[0]).module)
     module.train(is_train)
     if not is_train:
         with torch.no_grad():
@@ -182,7 +188,7 @@ def forward(
     def backprop(d_scores: Dict[str, Optional[Tensor]]) -> List[Doc]:
         wanted = [(outputs[k], d) for k, d in d_scores.items() if d is not None and outputs[k].requires_grad]
         if wanted:
-            torch.autograd.backward([o for o, _ in wanted], [d for _, d in wanted])  # type: ignore[arg-type]
+            torch.autograd.backward([o for o, _ in wanted], [d for _, d in wanted])
         return backprop_encoder([None if t is None else t.grad for t in leaves.tensors()])
 
     return {k: v.detach().requires_grad_() for k, v in outputs.items()}, backprop

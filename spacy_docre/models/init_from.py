@@ -1,7 +1,7 @@
 """Continue training from the weights of an earlier pipeline."""
 
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Any, Callable, Optional
 
 from spacy.language import Language
 from spacy.util import load_model
@@ -26,11 +26,10 @@ def create_init_from(path: Optional[str]) -> Callable[[Language], None]:
         if not shared:
             raise ValueError(Errors.R209.format(path=path, problem="it has no trained component of this pipeline"))
         for name in shared:
-            old, new = source.get_pipe(name), nlp.get_pipe(name)
+            old: Any = source.get_pipe(name)
+            new: Any = nlp.get_pipe(name)
             if getattr(old, "labels", ()) != getattr(new, "labels", ()):
-                raise ValueError(
-                    Errors.R208.format(path=path, name=name, new=list(old.labels), old=list(new.labels))
-                )
+                raise ValueError(Errors.R208.format(path=path, name=name, new=list(old.labels), old=list(new.labels)))
             new.model.from_bytes(old.model.to_bytes())
 
     return init_from

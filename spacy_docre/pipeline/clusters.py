@@ -1,6 +1,6 @@
 """Coreference resolution: which mentions are one entity (JEREX 3.1 b)."""
 
-from typing import Callable, List, Optional, Sequence, Tuple
+from typing import Callable, Iterable, List, Optional, Sequence, Tuple
 
 import numpy
 from rapidfuzz.distance import Levenshtein
@@ -21,6 +21,7 @@ from ..attributes import (
     set_clusters,
     sort_clusters,
 )
+from ..errors import Errors
 from ..models.bridge import ModelInput, Scores
 from ..ty import MentionPairBatch, SpanIndices
 from .docre_pipe import DEFAULT_MAX_BATCH_ITEMS, LISTENER, DocrePipe, warn_missing
@@ -85,6 +86,20 @@ class DocreClusters(DocrePipe):
     """Joins mentions to clusters by complete linkage, and writes them to `doc.spans[prefix_1]`, `prefix_2`, ..."""
 
     what = "clusters"
+
+    def initialize(self, get_examples: Callable[[], Iterable[Example]], *, nlp: Optional[Language] = None) -> None:
+        """Build the model's layers.
+
+        get_examples (Callable[[], Iterable[Example]]): Returns gold-standard Examples.
+        nlp (Optional[Language]): The current nlp object.
+        RAISES (ValueError): If no Example has clusters.
+        """
+        key, prefix = self.cfg["spans_key"], self.cfg["span_cluster_prefix"]
+        annotated = (eg.predicted for eg in get_examples() if has_clusters(eg.reference, key, prefix))
+        doc = next(annotated, None)
+        if doc is None:
+            raise ValueError(Errors.R210.format(name=self.name, what=f"clusters (doc.spans['{prefix}_1'], ...)"))
+        self._build_model([doc])
 
     def make_batch(self, docs: Sequence[Doc]) -> MentionPairBatch:
         """RETURNS (MentionPairBatch): All pairs of the Docs' mentions, but none of Docs whose clusters are given."""

@@ -156,14 +156,6 @@ class DocrePipe(TrainablePipe):
         """RAISES (ValueError): Always; rehearsal is not defined for span and pair scores."""
         raise ValueError(Errors.R207.format(name=self.name))
 
-    def initialize(self, get_examples: Callable[[], Iterable[Example]], *, nlp: Optional[Language] = None) -> None:
-        """Build the model's layers.
-
-        get_examples (Callable[[], Iterable[Example]]): Returns gold-standard Examples.
-        nlp (Optional[Language]): The current nlp object.
-        """
-        self._build_model([next(iter(get_examples())).predicted])
-
     def _build_model(self, docs: List[Doc], n_out: int = 1) -> None:
         if self.model.has_dim("nO") is None:
             self.model.set_dim("nO", n_out)
@@ -244,6 +236,12 @@ class LabelledPipe(DocrePipe):
         if unknown:
             raise ValueError(Errors.R204.format(name=self.name, labels=", ".join(unknown)))
         self.cfg["labels"] = labels
+
+    def warn_unknown(self, found: Iterable[str]) -> None:
+        """Say once that training documents have labels the model does not know."""
+        unknown = sorted(set(found) - set(self.labels))
+        if unknown:
+            self.warn_once(Warnings.RW06.format(name=self.name, labels=", ".join(unknown)))
 
 
 def check_share(name: str, setting: str, value: Any) -> None:

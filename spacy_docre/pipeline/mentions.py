@@ -1,6 +1,7 @@
 """Mention localisation: which spans are mentions (JEREX 3.1 a)."""
 
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+import warnings
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 
 import numpy
 from spacy.language import Language
@@ -10,7 +11,7 @@ from spacy.vocab import Vocab
 from thinc.api import Model
 from thinc.types import Floats1d, Ints1d
 
-from ..attributes import MENTIONS_KEY, has_mentions, is_given, set_mentions
+from ..attributes import MENTIONS_KEY, get_mentions, has_mentions, is_given, set_mentions
 from ..errors import Errors, Warnings
 from ..models.bridge import ModelInput, Scores
 from ..models.mention_scorer import get_orthography
@@ -97,6 +98,29 @@ class DocreMentions(DocrePipe):
                     name=name, setting="max_span_length", expected="at least 1 token", value=cfg["max_span_length"]
                 )
             )
+
+    def initialize(self, get_examples: Callable[[], Iterable[Example]], *, nlp: Optional[Language] = None) -> None:
+        """Build the model's layers, and say once which gold mentions cannot be learned or found.
+
+        get_examples (Callable[[], Iterable[Example]]): Returns gold-standard Examples.
+        nlp (Optional[Language]): The current nlp object.
+        RAISES (ValueError): If no Example has mentions.
+        """
+        key, docs = self.cfg["spans_key"], []
+        n_gold = n_lost = n_long = 0
+        for eg in get_examples():
+            if has_mentions(eg.reference, key):
+                docs = docs or [eg.predicted]
+                kept = get_gold_mentions(eg, key)
+                n_gold += len(set(get_mentions(eg.reference, key)))
+                n_lost += len(set(get_mentions(eg.reference, key))) - len(kept)
+                n_long += sum(end - start > self.cfg["max_span_length"] for start, end in kept)
+        if not n_gold:
+            raise ValueError(Errors.R210.format(name=self.name, what=f"doc.spans[{key!r}]"))
+        if n_lost or n_long:
+            longest = self.cfg["max_span_length"]
+            warnings.warn(Warnings.RW03.format(n=n_gold, lost=n_lost, n_long=n_long, longest=longest))
+        self._build_model(docs)
 
     def make_batch(self, docs: Sequence[Doc]) -> CandidateBatch:
         """RETURNS (CandidateBatch): All spans within sentences, but none of Docs whose mentions are given."""

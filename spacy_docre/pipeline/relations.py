@@ -195,6 +195,7 @@ class DocreRelations(LabelledPipe):
                 entities = get_gold_entities(eg, prefix)
                 clusters[-1] = entities.clusters
                 triples[-1] = get_gold_triples(eg, entities, attr)
+        self.warn_unknown(label for found in triples for _, label, _ in found)
         batch = make_pairs(clusters)
         if not len(batch):
             return None

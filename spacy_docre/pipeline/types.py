@@ -105,6 +105,7 @@ class DocreTypes(LabelledPipe):
             labels.append([])
             if has_types(eg.reference, self.cfg["spans_key"], prefix):
                 entities = get_gold_entities(eg, prefix)
+                self.warn_unknown(entities.types)
                 known = [i for i, label in enumerate(entities.types) if label in number]
                 clusters[-1] = [entities.clusters[i] for i in known]
                 labels[-1] = [number[entities.types[i]] for i in known]

@@ -99,7 +99,7 @@ class DocreCorpus:
         if not n_read:
             raise ValueError(Errors.R107.format(path=self.path))
         if n_lost:
-            warnings.warn(Warnings.RW03.format(n=n_lost), stacklevel=2)
+            warnings.warn(Warnings.RW08.format(n=n_lost), stacklevel=2)
 
     def read(self, nlp: Language) -> Iterator[Doc]:
         """YIELDS (Doc): Gold documents, file by file in alphabetical order."""

@@ -130,7 +130,7 @@ def test_mentions_off_boundaries_are_left_out_with_one_warning(tmp_path):
         set_clusters(doc, [[(0, 1)], [(3, 4)]], ["LOC", "GPE"])
         docs.append(doc)
     path = save(tmp_path / "a.spacy", *docs)
-    with pytest.warns(UserWarning, match="RW03.* 2 gold") as caught:
+    with pytest.warns(UserWarning, match="RW08.* 2 given gold") as caught:
         examples = read(path, given=["types"])
     assert len(caught) == 1
     assert get_clusters(examples[0].predicted) == [[(2, 3)]] and get_types(examples[0].predicted) == ["GPE"]

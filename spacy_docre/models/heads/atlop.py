@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from ...errors import Errors
 from ...layers.encoded import EncodedBatch
-from ...layers.grouped_bilinear import GroupedBilinear
 from ...layers.evidence import list_mention_pairs, overlap_weights, sentence_mass
+from ...layers.grouped_bilinear import GroupedBilinear
 from ...layers.local_context import group_attention, lay_out_rows, local_context, meet, pair_attention
 from ...layers.segments import expand_ranges, range_max, segment_logsumexp, segment_mean
 from ...ty import PairBatch

@@ -39,6 +39,11 @@ def resolve_encoder(name: str) -> str:
     raise ValueError(Errors.R303.format(name=name, problem=f"package {package!r} holds no config.json with weights"))
 
 
+def public_name(name: str) -> str:
+    """RETURNS (str): The name of an encoder; of a folder, its last part."""
+    return Path(name).resolve().name if Path(name).is_dir() else name
+
+
 def load_encoder(name: str, *, dropout: float, attention_dropout: float, options: Dict[str, Any]) -> HFObjects:
     """Load a pretrained encoder and its tokenizer.
 
@@ -47,6 +52,8 @@ def load_encoder(name: str, *, dropout: float, attention_dropout: float, options
     RAISES (ValueError): If there is no such encoder.
     """
     source = resolve_encoder(name)
+    if Path(source).is_dir() and not (Path(source) / "config.json").is_file():
+        raise ValueError(Errors.R303.format(name=name, problem="the folder holds no config.json"))
     try:
         config = AutoConfig.from_pretrained(source)
         rates = {

@@ -75,7 +75,5 @@ def forward(
 def get_encoding(model: DocreListener, doc: Doc) -> DocEncoding:
     encoding = doc.user_data.get(output_key(model.upstream_name))
     if not isinstance(encoding, DocEncoding) or len(encoding.windows.token_first) != len(doc):
-        raise ValueError(
-            Errors.R201.format(name=model.component_name, upstream=model.upstream_name, n_tokens=len(doc))
-        )
+        raise ValueError(Errors.R201.format(name=model.component_name, upstream=model.upstream_name, n_tokens=len(doc)))
     return encoding

@@ -2,19 +2,19 @@
 
 import contextlib
 import logging
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, cast
 
 import numpy
 import torch
 from spacy.tokens import Doc
 from spacy_transformers.data_classes import HFObjects
 from spacy_transformers.layers.hf_shim import HFShim
-from thinc.api import Model, Optimizer, get_torch_default_device
+from thinc.api import Model, Optimizer
 from torch import Tensor
 
 from ...layers.encoded import DocWindows, EncodedBatch, make_layout
 from ..bridge import update_parameters, use_parameters
-from .encoder import encode, find_query_key, forget_origin, load_encoder
+from .encoder import encode, find_query_key, forget_origin, load_encoder, public_name
 from .windows import WindowPlan, bucket_windows, cut_windows, plan_windows, tokenize, window_ids
 
 logger = logging.getLogger("spacy_docre")
@@ -119,7 +119,7 @@ def replace_listener_cfg(tok2vec_cfg: Dict[str, Any], listener_cfg: Dict[str, An
 
 
 def init(model: Model[List[Doc], EncodedBatch], X: Any = None, Y: Any = None) -> None:
-    shim: TransformerShim = model.shims[0]  # type: ignore[assignment]
+    shim = cast(TransformerShim, model.shims[0])
     if shim._hfmodel.transformer is None:
         objects = load_encoder(
             model.attrs["name"],
@@ -128,6 +128,8 @@ def init(model: Model[List[Doc], EncodedBatch], X: Any = None, Y: Any = None) ->
             options=model.attrs["transformer_config"],
         )
         shim.set_encoder(objects)
+        # The name is saved with the model, where a path of this machine has no place.
+        model.attrs["name"] = public_name(model.attrs["name"])
     transformer = shim._hfmodel.transformer
     way = "queries and keys" if find_query_key(transformer) is not None else "output_attentions (slower)"
     logger.info("Encoder %s: attention rows from %s", transformer.config.model_type, way)
@@ -136,7 +138,7 @@ def init(model: Model[List[Doc], EncodedBatch], X: Any = None, Y: Any = None) ->
 
 def get_plan(model: Model[List[Doc], EncodedBatch]) -> WindowPlan:
     """RETURNS (WindowPlan): How the model cuts documents into windows."""
-    objects = model.shims[0]._hfmodel
+    objects = cast(TransformerShim, model.shims[0])._hfmodel
     config = objects.transformer.config
     return plan_windows(
         objects.tokenizer,
@@ -151,7 +153,7 @@ def get_plan(model: Model[List[Doc], EncodedBatch]) -> WindowPlan:
 def forward(
     model: Model[List[Doc], EncodedBatch], docs: List[Doc], is_train: bool
 ) -> Tuple[EncodedBatch, Callable[[Gradients], List[Doc]]]:
-    objects = model.shims[0]._hfmodel
+    objects = cast(TransformerShim, model.shims[0])._hfmodel
     transformer = objects.transformer
     plan = get_plan(model)
     ids: List[List[int]] = []
@@ -162,12 +164,10 @@ def forward(
     transformer.train(is_train)
     with torch.set_grad_enabled(is_train):
         outputs, lengths = run_encoder(model, ids, is_train)
-    encoded = EncodedBatch(
-        outputs[0],  # type: ignore[arg-type]
-        *outputs[1:],
-        layout=make_layout(windows, outputs[0].shape[1]),  # type: ignore[union-attr]
-        windows=tuple(windows),
-    )
+    hidden, queries, keys, attention = outputs
+    assert hidden is not None
+    layout = make_layout(windows, hidden.shape[1])
+    encoded = EncodedBatch(hidden, queries, keys, attention, layout, tuple(windows))
 
     def backprop(d_outputs: Gradients) -> List[Doc]:
         pairs = [(o, d) for o, d in zip(outputs, d_outputs) if o is not None and d is not None and o.requires_grad]
@@ -186,7 +186,7 @@ def run_encoder(
     ids (List[List[int]]): Piece ids of each window.
     RETURNS: Tensors as `encode` gives them, padded to the longest window, and the windows' lengths.
     """
-    objects = model.shims[0]._hfmodel
+    objects = cast(TransformerShim, model.shims[0])._hfmodel
     transformer = objects.transformer
     device = next(transformer.parameters()).device
     lengths = numpy.asarray([len(i) for i in ids], dtype="int64")
@@ -220,7 +220,7 @@ def run_encoder(
             ]
         )
     order = torch.as_tensor(numpy.argsort(numpy.concatenate(groups)), device=device)
-    joined = [None if column[0] is None else torch.cat(column)[order] for column in zip(*parts)]  # type: ignore[arg-type]
+    joined = [None if column[0] is None else torch.cat(column)[order] for column in zip(*parts)]
     return joined, lengths
 
 

@@ -40,8 +40,10 @@ def plan_windows(
     max_positions (int): Number of the encoder's position embeddings; 0 where it has no limit.
     window (int): Wished number of word pieces in a window, special ones included; 0 for the encoder's limit.
     overlap (int): Word pieces that neighbouring windows share.
-    RAISES (ValueError): If the window is too small.
+    RAISES (ValueError): If the window is too small, or the overlap negative: pieces between windows would be lost.
     """
+    if overlap < 0:
+        raise ValueError(Errors.R206.format(name=name, setting="overlap", expected="0 or more", value=overlap))
     limit = max_positions
     if limit and model_type in _OFFSET_POSITIONS:
         limit -= (tokenizer.pad_token_id or 0) + 1
@@ -57,7 +59,9 @@ def plan_windows(
     return WindowPlan(size, min(overlap, size // 2), tuple(special[:at]), tuple(special[at + 3 :]))
 
 
-def tokenize(tokenizer: PreTrainedTokenizerBase, docs: Sequence[Doc], name: str) -> List[Tuple[List[int], Ints1d, Ints1d]]:
+def tokenize(
+    tokenizer: PreTrainedTokenizerBase, docs: Sequence[Doc], name: str
+) -> List[Tuple[List[int], Ints1d, Ints1d]]:
     """Split Docs into word pieces, never truncated or padded, whatever the tokenizer's saved settings say.
 
     RETURNS (List[Tuple[List[int], Ints1d, Ints1d]]): For each Doc the ids of its pieces, and the pieces
@@ -66,7 +70,7 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, docs: Sequence[Doc], name: str)
     if not docs:
         return []
     if not tokenizer.is_fast:
-        warnings.warn(Warnings.RW07.format(name=name))
+        warnings.warn(Warnings.RW07.format(name=name), stacklevel=2)
         return [_tokenize_slow(tokenizer, doc) for doc in docs]
     encoded = tokenizer(
         [doc.text for doc in docs],
@@ -96,7 +100,7 @@ def _tokenize_slow(tokenizer: PreTrainedTokenizerBase, doc: Doc) -> Tuple[List[i
     for token in doc:
         ids.extend(tokenizer.convert_tokens_to_ids(tokenizer.tokenize(token.text)))
         bounds.append(len(ids))
-    return ids, numpy.asarray(bounds[:-1]), numpy.asarray(bounds[1:])
+    return ids, numpy.asarray(bounds[:-1], dtype="int64"), numpy.asarray(bounds[1:], dtype="int64")
 
 
 def cut_windows(n_pieces: int, token_first: Ints1d, token_last: Ints1d, plan: WindowPlan) -> DocWindows:

@@ -1,0 +1,74 @@
+"""`demo`: entities and relations of one paragraph, as two tables."""
+
+import textwrap
+from typing import List, Sequence, Tuple
+
+import spacy
+import typer
+from spacy.tokens import Doc
+
+from ..errors import Errors
+from . import app
+from .convert import one_line_errors
+
+# Invented for this project, in the style of an encyclopedia.
+TEXT = (
+    "Helena Varga (born 14 March 1961 in Szeged, Hungary) is a Hungarian engineer and entrepreneur. She studied at "
+    "the Budapest University of Technology and Economics and later worked for Siemens in Munich, Germany. In 1994, "
+    "Varga founded Lumetra, a maker of optical instruments with headquarters in Debrecen. In 2006 Lumetra bought the "
+    "Austrian company Brenner Optik, which has been its subsidiary ever since. Varga is married to the novelist Peter "
+    'Halmos, who wrote "The Glass Harbour", published in 1999. Their daughter Anna Halmos became chairperson of '
+    "Lumetra in 2018."
+)
+
+MODEL = typer.Option("en_docre", "--model", "-m", help="Installed pipeline or folder.")
+PARAGRAPH = typer.Option(
+    TEXT, "--text", "-t", help="Text to read; by default a paragraph of our own.", show_default=False
+)
+
+
+@app.command("demo")
+def demo_cli(model: str = MODEL, text: str = PARAGRAPH) -> None:
+    """Print the entities and the relations that a pipeline finds in a text.
+
+    Example: python -m spacy_docre demo --text "Ada Lovelace was born in London."
+    """
+    with one_line_errors():
+        if not spacy.util.is_package(model) and not spacy.util.ensure_path(model).exists():
+            raise ValueError(Errors.R155.format(model=model))
+        doc = spacy.load(model)(text)
+    typer.echo(textwrap.fill(" ".join(doc.text.split()), 120) + "\n")
+    typer.echo(entity_table(doc) + "\n")
+    typer.echo(relation_table(doc))
+
+
+def entity_table(doc: Doc) -> str:
+    """RETURNS (str): One line for each entity, with the different names it goes by."""
+    rows = []
+    for entity in doc._.entities:
+        names = dict.fromkeys(m.text for m in entity.mentions)
+        rows.append((entity.text, entity.label, len(entity.mentions), ", ".join(n for n in names if n != entity.text)))
+    header = ("entity", "type", "mentions", "also called")
+    return draw(rows, header, "llrl") if rows else "No entities found."
+
+
+def relation_table(doc: Doc) -> str:
+    """RETURNS (str): One line for each relation, best first; sentences count from 1."""
+    number = {sent.start: i + 1 for i, sent in enumerate(doc.sents)} if doc.has_annotation("SENT_START") else {}
+    rows: List[Tuple] = []
+    for rel in doc._.relations:
+        sentences = ", ".join(str(number[s.start]) for s in rel.sentences if s.start in number)
+        rows.append(
+            (rel.head.text, rel.head.label, rel.label, rel.tail.text, rel.tail.label, f"{rel.score:.2f}", sentences)
+        )
+    header = ("head", "type", "relation", "tail", "type", "score", "sentences")
+    return draw(rows, header, "lllllrl") if rows else "No relations found."
+
+
+def draw(rows: Sequence[Tuple], header: Tuple[str, ...], aligns: str) -> str:
+    """RETURNS (str): Text in columns as wide as their longest cell. `aligns` has l or r for each."""
+    cells = [[" ".join(str(cell).split()) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(header, *cells)]
+    lines = [header, ["-" * width for width in widths], *cells]
+    side = {"l": str.ljust, "r": str.rjust}
+    return "\n".join("  ".join(side[a](c, w) for c, w, a in zip(line, widths, aligns)).rstrip() for line in lines)

@@ -1,0 +1,60 @@
+"""`pack` and `unpack`: a trained pipeline as one small file, and back."""
+
+import shutil
+from pathlib import Path
+
+import spacy
+import typer
+
+from ..errors import Errors
+from . import app
+from .convert import one_line_errors
+
+MODEL = typer.Argument(..., metavar="MODEL", help="Trained pipeline: a folder or an installed package.")
+OUT = typer.Argument(..., metavar="OUT", help="File to write, such as en_docre.zip.")
+PACKED = typer.Argument(..., metavar="PACKED", help="File that `pack` wrote.")
+OUT_DIR = typer.Argument(..., metavar="OUT_DIR", help="Folder to write the pipeline to.")
+NAME = typer.Option("docre", "--name", "-n", help="Name of the pipeline, without its language.")
+FORCE = typer.Option(False, "--force", "-f", help="Replace what OUT_DIR holds.")
+
+
+@app.command("pack")
+def pack_cli(model: str = MODEL, out: Path = OUT, name: str = NAME) -> None:
+    """Pack a trained pipeline into one file: large weights as 8-bit integers, no code, no pickle.
+
+    Example: python -m spacy_docre pack training/model-best assets/en_docre.zip
+    """
+    from ..packed import pack_pipeline, write_archive  # imports torch, which other commands do without
+
+    with one_line_errors():
+        members, components = pack_pipeline(spacy.load(model), name=name)
+        write_archive(out, members)
+    typer.echo(f"{'component':<24} {'weights':>12}  largest relative error")
+    for component in components:
+        typer.echo(f"{component.name:<24} {component.weights:>12,}  {component.error:.4f}")
+    typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
+
+
+@app.command("unpack")
+def unpack_cli(packed: Path = PACKED, out_dir: Path = OUT_DIR, force: bool = FORCE) -> None:
+    """Build the pipeline that `pack` took apart; spacy.load and `spacy package` take the folder.
+
+    Example: python -m spacy_docre unpack assets/en_docre.zip packages/en_docre
+    """
+    from ..packed import read_archive, unpack_pipeline
+
+    with one_line_errors():
+        check_free(out_dir, force)
+        nlp = unpack_pipeline(read_archive(packed), packed)
+        if out_dir.is_dir():
+            shutil.rmtree(out_dir)
+        nlp.to_disk(out_dir)
+    typer.echo(f"{out_dir}: {nlp.meta['lang']}_{nlp.meta['name']} {nlp.meta['version']}, {', '.join(nlp.pipe_names)}")
+
+
+def check_free(folder: Path, force: bool) -> None:
+    """RAISES (ValueError): If a folder holds what may not be replaced: all, or with `force` all but a pipeline."""
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(Errors.R150.format(path=folder))
+    if folder.is_dir() and any(folder.iterdir()) and not (force and (folder / "config.cfg").is_file()):
+        raise ValueError(Errors.R150.format(path=folder))

@@ -1,0 +1,67 @@
+"""`tune`: choose thresholds on gold documents."""
+
+import sys
+from pathlib import Path
+from typing import Optional
+
+import spacy
+import typer
+from tqdm import tqdm
+
+from ..readers.corpus import create_docre_corpus
+from . import app
+from .convert import one_line_errors
+
+MODEL = typer.Argument(..., metavar="MODEL", help="Installed pipeline or folder.")
+CORPUS = typer.Argument(..., metavar="CORPUS", help="Gold documents: .spacy, a folder of them, or several by commas.")
+OUTPUT = typer.Option(None, "--output", "-o", help="Folder to write the tuned pipeline to; none: only report.")
+BATCH_SIZE = typer.Option(16, "--batch-size", min=1, help="Documents worked on together.")
+GPU_ID = typer.Option(-1, "--gpu-id", "-g", help="GPU to use; -1 for the CPU.")
+
+
+@app.command("tune")
+def tune_cli(
+    model: str = MODEL,
+    corpus: str = CORPUS,
+    output: Optional[Path] = OUTPUT,
+    batch_size: int = BATCH_SIZE,
+    gpu_id: int = GPU_ID,
+) -> None:
+    """Choose the thresholds of mentions, clusters and relations by strict relation F1 on gold documents.
+
+    Example: python -m spacy_docre tune training/model-best corpus/dev.spacy --output training/model-tuned
+    """
+    with one_line_errors():
+        if gpu_id >= 0:
+            spacy.require_gpu(gpu_id)
+        # These import torch, which other commands do without.
+        from ..pipeline.clusters import DocreClusters
+        from ..pipeline.mentions import DocreMentions
+        from ..pipeline.relations import DocreRelations
+        from ..pipeline.tuning import find_pipe, tune_thresholds
+
+        nlp = spacy.load(model)
+        examples = create_docre_corpus(corpus)(nlp)
+        result = tune_thresholds(
+            nlp,
+            examples,
+            batch_size=batch_size,
+            progress=lambda batches: tqdm(batches, desc="Tuning", unit=" batches", file=sys.stderr),
+        )
+        pipes = [find_pipe(nlp, kind) for kind in (DocreMentions, DocreClusters, DocreRelations)]
+        current = tuple(pipe.cfg["threshold"] for pipe in pipes)
+        typer.echo("| mentions | clusters | relations | strict relation F1 |")
+        typer.echo("|---|---|---|---|")
+        for cell in sorted(result.relations, key=lambda c: -result.relations[c])[:10]:
+            typer.echo("| " + " | ".join(f"{t:.2f}" for t in cell) + f" | {100 * result.relations[cell]:.2f} |")
+        if current in result.relations:
+            typer.echo(f"\nBefore: {current}, F1 {100 * result.relations[current]:.2f}")
+        typer.echo(f"Best: {result.best}, F1 {100 * result.relations[result.best]:.2f}")
+        if output is not None:
+            for pipe, threshold in zip(pipes, result.best):
+                pipe.cfg["threshold"] = threshold
+                # The config has the setting, too, and is what a new component is built from.
+                nlp.config["components"][pipe.name]["threshold"] = threshold
+                nlp._pipe_configs[pipe.name]["threshold"] = threshold
+            nlp.to_disk(output)
+            typer.echo(f"Saved to {output}")

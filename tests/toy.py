@@ -1,0 +1,106 @@
+"""Docs, and encoder outputs, built by hand."""
+
+from typing import Any, List, Optional, Sequence, Tuple
+
+import numpy
+import spacy
+from spacy.tokens import Doc
+from spacy.vocab import Vocab
+
+from spacy_docre.attributes import set_clusters, set_mentions, set_relations
+
+Span = Tuple[int, int]
+
+# Tokens   0   1   2     3  4    5 6   7     8    9  10   11 12  13    14 15   16
+WORDS = "Ann Lee works at Acme . She leads Acme in Rome . Bob lives in Rome .".split()
+SENTS = (0, 6, 12)
+ANN, SHE, ACME1, ACME2, ROME1, BOB, ROME2 = (0, 2), (6, 7), (4, 5), (8, 9), (10, 11), (12, 13), (15, 16)
+ENTITIES = (("PER", (ANN, SHE)), ("ORG", (ACME1, ACME2)), ("LOC", (ROME1, ROME2)), ("PER", (BOB,)))
+TRIPLES = ((0, "employer", 1), (1, "headquarters location", 2), (3, "residence", 2))
+
+
+def make_doc(
+    words: Sequence[str] = WORDS,
+    *,
+    sents: Optional[Sequence[int]] = SENTS,
+    entities: Optional[Sequence[Tuple[str, Sequence[Span]]]] = ENTITIES,
+    relations: Optional[Sequence[Any]] = TRIPLES,
+    vocab: Optional[Vocab] = None,
+) -> Doc:
+    """Build a gold Doc.
+
+    words (Sequence[str]): Tokens, joined by spaces.
+    sents (Optional[Sequence[int]]): First token of each sentence.
+    entities (Optional[Sequence]): Type and mentions of each; None: neither mentions nor clusters are annotated.
+    relations (Optional[Sequence]): Triples; None: not annotated.
+    vocab (Optional[Vocab]): By default that of a blank English pipeline.
+    """
+    vocab = spacy.blank("en").vocab if vocab is None else vocab
+    starts = None if sents is None else [i in sents for i in range(len(words))]
+    doc = Doc(vocab, words=list(words), sent_starts=starts)
+    if entities is not None:
+        set_mentions(doc, sorted({span for _, spans in entities for span in spans}))
+        set_clusters(doc, [spans for _, spans in entities], [label for label, _ in entities])
+    if relations is not None:
+        set_relations(doc, relations)
+    return doc
+
+
+def lay_windows(pieces: Sequence[int], bounds: Sequence[Span], *, prefix: int = 1, suffix: int = 1) -> Any:
+    """Build the DocWindows of one document.
+
+    pieces (Sequence[int]): Number of word pieces of each token.
+    bounds (Sequence[Span]): Pieces [first, last) of each window.
+    prefix, suffix (int): Special pieces before and after each window.
+    """
+    from spacy_docre.layers.encoded import DocWindows
+
+    ends = numpy.cumsum([0, *pieces])
+    home = []
+    for p in range(ends[-1]):
+        holders = [w for w, (first, last) in enumerate(bounds) if first <= p < last]
+        home.append(min(holders, key=lambda w: abs(p + 0.5 - sum(bounds[w]) / 2)))
+    first, last = numpy.asarray(bounds, dtype="int64").reshape(-1, 2).T
+    lengths = last - first + prefix + suffix
+    return DocWindows(ends[:-1], ends[1:], first, last, numpy.asarray(home, dtype="int64"), lengths, prefix)
+
+
+def encode_at_random(
+    docs: Sequence[Any],
+    *,
+    width: int = 4,
+    n_heads: int = 2,
+    head_width: int = 3,
+    dtype: Any = None,
+    seed: int = 0,
+    attention: bool = False,
+) -> Any:
+    """Build an EncodedBatch of random numbers.
+
+    docs (Sequence[DocWindows]): See `lay_windows`.
+    attention (bool): Whether it holds attention instead of queries and keys.
+    """
+    import torch
+
+    from spacy_docre.layers.encoded import EncodedBatch, make_layout
+
+    dtype = torch.float64 if dtype is None else dtype
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(*shape: int) -> Any:
+        return torch.randn(*shape, generator=generator, dtype=dtype)
+
+    n = sum(d.n_windows for d in docs)
+    s = max([int(length) for d in docs for length in d.lengths], default=0)
+    layout = make_layout(docs, s)
+    hidden, queries, keys = draw(n, s, width), draw(n, n_heads, s, head_width), draw(n, n_heads, s, head_width)
+    if not attention:
+        return EncodedBatch(hidden, queries, keys, None, layout, tuple(docs))
+    padding = torch.arange(s)[None] >= torch.as_tensor(layout.lengths)[:, None]
+    rows = draw(n, n_heads, s, s).masked_fill(padding[:, None, None], -torch.inf).softmax(-1)
+    return EncodedBatch(hidden, None, None, rows, layout, tuple(docs))
+
+
+def list_rows(tensor: Any) -> List[Any]:
+    """RETURNS (List): The tensor as nested lists of Python floats, for twins written in loops."""
+    return tensor.detach().double().tolist()
