@@ -10,6 +10,8 @@ PACKED := assets/en_docre.zip
 PYTHON_BIN := $(VENV)/bin/python
 PIP := $(PYTHON_BIN) -m pip --disable-pip-version-check
 WANTED := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 14))
+override TEXT := $(value TEXT)
+export TEXT
 
 .DELETE_ON_ERROR:
 .PHONY: demo test lint clean

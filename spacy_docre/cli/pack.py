@@ -48,6 +48,7 @@ def unpack_cli(packed: Path = PACKED, out_dir: Path = OUT_DIR, force: bool = FOR
         nlp = unpack_pipeline(read_archive(packed), packed)
         if out_dir.is_dir():
             shutil.rmtree(out_dir)
+        out_dir.parent.mkdir(parents=True, exist_ok=True)
         nlp.to_disk(out_dir)
     typer.echo(f"{out_dir}: {nlp.meta['lang']}_{nlp.meta['name']} {nlp.meta['version']}, {', '.join(nlp.pipe_names)}")
 

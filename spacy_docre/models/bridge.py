@@ -45,7 +45,11 @@ def update_parameters(module: nn.Module, key: int, optimizer: Optimizer, learn_r
                 torch2xp(parameter.grad.contiguous()),
                 lr_scale=learn_rate_scale,
             )
-            parameter.data = xp2torch(weights, device=parameter.device)
+            updated = xp2torch(weights, device=parameter.device)
+            # The optimizer works in place. Were the parameter's data replaced by `updated`, each step's wrappers would
+            # keep those of the step before alive, and training would need ever more memory.
+            if updated.data_ptr() != parameter.data_ptr():
+                parameter.data.copy_(updated)
             parameter.grad = None
     finally:
         optimizer.grad_clip, optimizer.L2 = clip, decay

@@ -65,8 +65,9 @@ def load_encoder(name: str, *, dropout: float, attention_dropout: float, options
             },
         }
         objects = huggingface_from_pretrained(source, {"use_fast": True}, {**rates, **options})
-    except OSError as error:
-        raise ValueError(Errors.R303.format(name=name, problem=str(error).splitlines()[0])) from error
+    except (OSError, ImportError, ValueError) as error:
+        problem = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise ValueError(Errors.R303.format(name=name, problem=problem)) from error
     forget_origin(objects)
     return objects
 
