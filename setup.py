@@ -83,7 +83,6 @@ setup(
     },
     entry_points=ENTRY_POINTS,
     classifiers=[
-        "License :: OSI Approved :: MIT License",
         "Programming Language :: Python :: 3.11",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],

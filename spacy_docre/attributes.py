@@ -4,6 +4,7 @@ Everything stored is plain spaCy storage, so that it survives to_bytes, DocBin, 
 Entity, Evidence and Relation are views built on access.
 """
 
+import operator
 import re
 import warnings
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple, Union
@@ -147,7 +148,9 @@ def relation_record(
         "tail": int(tail),
         "score": float(score),
         "sentences": [int(s) for s in sentences],
-        "evidence": [{"head": list(h), "tail": list(t), "weight": float(w)} for h, t, w in evidence],
+        "evidence": [
+            {"head": [int(i) for i in h], "tail": [int(i) for i in t], "weight": float(w)} for h, t, w in evidence
+        ],
     }
 
 
@@ -179,8 +182,8 @@ def get_relations(doc: Doc, attr: str = RELATIONS_ATTR, prefix: str = CLUSTER_PR
                 entities[d["tail"]],
                 d.get("score", 1.0),
                 d.get("kb_id", ""),
-                evidence,
-                tuple(sents[i] for i in d.get("sentences", ()) if i < len(sents)),
+                tuple(sorted(evidence, key=lambda e: -e.weight)),
+                tuple(sents[i] for i in sorted(set(d.get("sentences", ()))) if i < len(sents)),
             )
         )
     relations.sort(key=lambda r: -r.score)
@@ -209,7 +212,11 @@ def set_relations(
     n_entities = len(cluster_keys(doc, prefix))
     sent_starts = {s.start: i for i, s in enumerate(doc.sents)} if doc.has_annotation("SENT_START") else {0: 0}
     data = []
-    for relation in relations:
+    try:
+        values = list(relations)
+    except TypeError:
+        raise ValueError(Errors.R102.format(value=relations)) from None
+    for relation in values:
         if isinstance(relation, Relation):
             record = relation_record(
                 relation.head.id,
@@ -223,11 +230,7 @@ def set_relations(
                 ],
             )
         else:
-            try:
-                head, label, tail = relation
-                record = relation_record(int(head), str(label), int(tail))
-            except (TypeError, ValueError):
-                raise ValueError(Errors.R102.format(value=relation)) from None
+            record = relation_record(*_read_triple(relation))
         if not (0 <= record["head"] < n_entities and 0 <= record["tail"] < n_entities):
             raise ValueError(
                 Errors.R101.format(
@@ -240,6 +243,17 @@ def set_relations(
             )
         data.append(record)
     set_relation_data(doc, data, attr)
+
+
+def _read_triple(value: Any) -> Triple:
+    try:
+        head, label, tail = value
+        head, tail = operator.index(head), operator.index(tail)
+    except (TypeError, ValueError):
+        raise ValueError(Errors.R102.format(value=value)) from None
+    if not isinstance(label, str) or not label:
+        raise ValueError(Errors.R102.format(value=value))
+    return head, label, tail
 
 
 # Which layers are there
@@ -317,6 +331,7 @@ def _install_view(attr: str, getter: Any, setter: Any) -> None:
         Doc.set_extension(attr, getter=getter, setter=setter)
         return
     _, _, existing, _ = Doc.get_extension(attr)
-    if type(existing) is not type(getter):
+    # One of ours that reads other keys is as much in the way as another package's.
+    if type(existing) is not type(getter) or vars(existing) != vars(getter):
         setting = "entities_attr" if isinstance(getter, _EntitiesGetter) else "relations_attr"
         warnings.warn(Warnings.RW04.format(attr=attr, setting=setting), stacklevel=3)

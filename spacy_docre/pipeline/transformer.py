@@ -55,9 +55,10 @@ class DocreTransformer(Transformer):
                     self.add_listener(node, component.name)  # type: ignore[arg-type]
 
     def readers(self) -> Set[str]:
-        """RETURNS (Set[str]): The live components that read the output."""
-        nlp = self._nlp()
-        return set(self.listening_components) & set(nlp.pipe_names if nlp is not None else ())
+        """RETURNS (Set[str]): The live components that read the output; all that listen where the pipeline this
+        component was made for is gone, as after sourcing it into another one."""
+        nlp, listening = self._nlp(), set(self.listening_components)
+        return listening if nlp is None else listening & set(nlp.pipe_names)
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 16) -> Iterator[Doc]:
         """Encode a stream of Docs, in batches of about `max_batch_items` tokens, in order."""

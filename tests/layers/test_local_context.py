@@ -177,7 +177,9 @@ def test_equals_twin_on_batches(docs, attention):
     assert_equals_twin(Case(docs, attention))
 
 
-EVERYTHING = Case([(ONES, TWO, [[(0, 1), (10, 12)], [(3, 6)], [(1, 2)], [(11, 12)]]), ([1, 2], [(0, 3)], [[(0, 1)], [(1, 2)]])])
+EVERYTHING = Case(
+    [(ONES, TWO, [[(0, 1), (10, 12)], [(3, 6)], [(1, 2)], [(11, 12)]]), ([1, 2], [(0, 3)], [[(0, 1)], [(1, 2)]])]
+)
 
 
 def test_head_and_tail_may_be_exchanged():

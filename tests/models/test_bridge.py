@@ -77,6 +77,17 @@ def test_parameters_without_gradient_are_left_alone():
     update_parameters(module, 1, Adam(0.1))  # no gradient at all
 
 
+def test_parameters_stay_where_they_are():
+    """Their memory is written to, not replaced: each replacement kept the one before alive, and memory grew."""
+    module, optimizer = make_module(), Adam(0.1)
+    where = [p.data_ptr() for p in module.parameters()]
+    for _ in range(3):
+        set_gradients(module, 1.0)
+        update_parameters(module, 1, optimizer)
+    assert [p.data_ptr() for p in module.parameters()] == where
+    assert all((p < 1).all() for p in module.parameters())
+
+
 def test_settings_return_after_an_error():
     module = make_module()
     set_gradients(module, 1.0)

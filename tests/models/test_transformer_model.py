@@ -171,7 +171,9 @@ def test_nothing_to_encode(model, make_encoder):
 def autograd(model, loss):
     """Gradients of the encoder's parameters by plain autograd: `loss` of vectors, queries and keys of DOCS[0]."""
     (query, key), captured = find_query_key(hf(model)), {}
-    handles = [m.register_forward_hook(lambda m, a, out, k=k: captured.update({k: out})) for k, m in (("q", query), ("k", key))]
+    handles = [
+        m.register_forward_hook(lambda m, a, out, k=k: captured.update({k: out})) for k, m in (("q", query), ("k", key))
+    ]
     plan = get_plan(model)
     ids = model.shims[0]._hfmodel.tokenizer(DOCS[0].text, add_special_tokens=False)["input_ids"]
     output = hf(model)(torch.tensor([[*plan.prefix, *ids, *plan.suffix]]))
@@ -219,7 +221,9 @@ def test_each_output_has_its_own_gradient(model, part):
     expected, found = autograd(model, loss), backprop(model, [DOCS[0]], loss)
     for key, gradient in expected.items():
         zero = gradient is None or gradient.abs().max() == 0
-        assert torch.allclose(found[key], gradient, atol=1e-4) if not zero else found[key] is None or not found[key].any()
+        assert (
+            torch.allclose(found[key], gradient, atol=1e-4) if not zero else found[key] is None or not found[key].any()
+        )
 
 
 def test_an_attention_loss_reaches_the_last_layers_queries(model):

@@ -73,7 +73,9 @@ def test_every_piece_has_the_window_where_its_token_lies_most_central(case):
         if not n:
             continue
         token, at = range(at, at + n), at + n
-        holders = [w for w in range(found.n_windows) if found.window_first[w] <= token[0] and token[-1] < found.window_last[w]]
+        holders = [
+            w for w in range(found.n_windows) if found.window_first[w] <= token[0] and token[-1] < found.window_last[w]
+        ]
         homes = found.piece_window[list(token)].tolist()
         if holders:  # never split where a window holds it whole
             assert len(set(homes)) == 1 and homes[0] in holders
@@ -225,7 +227,9 @@ def test_saved_truncation_and_padding_do_not_cut(tiny_encoder, tmp_path):
     for name in ("config.json", "model.safetensors"):
         (tmp_path / name).symlink_to(f"{tiny_encoder}/{name}")
     objects = load_encoder(str(tmp_path), dropout=0.0, attention_dropout=0.0, options={})
-    assert objects.tokenizer.backend_tokenizer.truncation is None and objects.tokenizer.backend_tokenizer.padding is None
+    assert (
+        objects.tokenizer.backend_tokenizer.truncation is None and objects.tokenizer.backend_tokenizer.padding is None
+    )
     assert len(tokenize(objects.tokenizer, [doc], "x")[0][0]) == 40
 
 

@@ -1,6 +1,9 @@
 """The shared encoder: one backward pass a batch, whoever listens."""
 
+import gc
+
 import pytest
+import spacy
 import torch
 from spacy.language import Language
 from spacy.training import Example
@@ -122,6 +125,24 @@ def test_replaced_listener_gives_the_same_result(nlp: Language, sample_docs):
     nlp.replace_listeners("docre_transformer", "docre_relations", ["model.tok2vec"])
     assert nlp.get_pipe("docre_transformer").listening_components == COMPONENTS[:3]
     assert layers_of(nlp(sample_docs[0].text)) == wanted
+
+
+def test_components_sourced_into_another_pipeline(nlp: Language, sample_docs):
+    nlp.get_pipe("docre_mentions").cfg["threshold"] = 0.45
+    text = sample_docs[0].text
+    wanted = layers_of(nlp(text))
+    host = spacy.blank("en")
+    host.add_pipe("sentencizer")
+    for name in nlp.pipe_names:
+        if name.startswith("docre_"):
+            host.add_pipe(name, source=nlp)
+    del nlp
+    gc.collect()
+    doc = host(text)
+    assert layers_of(doc) == wanted
+    assert not [key for key in doc.user_data if not isinstance(key, tuple)]
+    again = spacy.blank("en").from_config(host.config).from_bytes(host.to_bytes())
+    assert layers_of(again(text)) == wanted
 
 
 def test_listeners_match_one_exact_name(nlp: Language):

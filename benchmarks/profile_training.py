@@ -1,0 +1,83 @@
+"""Where a training step spends its time: each component's update, the encoder's forward and backward pass, the optimizer.
+
+    python benchmarks/profile_training.py MODEL CORPUS [--steps 20] [--words 1600] [--mixed-precision]
+
+MODEL is a trained or initialised pipeline, CORPUS gold .spacy files. Nothing is saved. On the CPU the times are
+processor-bound; on a GPU kernels run on after a call returns, so each part is timed after synchronisation.
+"""
+
+import argparse
+import time
+from collections import defaultdict
+from typing import Any, Callable, DefaultDict, Iterator, List
+
+import spacy
+import torch
+from spacy.training import Example
+from thinc.api import Adam
+from tqdm import tqdm
+
+from spacy_docre.readers.corpus import create_docre_corpus
+
+
+def make_batches(examples: List[Example], words: int) -> Iterator[List[Example]]:
+    batch: List[Example] = []
+    for example in examples:
+        batch.append(example)
+        if sum(len(eg.predicted) for eg in batch) >= words:
+            yield batch
+            batch = []
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model")
+    parser.add_argument("corpus")
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--words", type=int, default=1600, help="tokens in a batch")
+    parser.add_argument("--mixed-precision", action="store_true")
+    args = parser.parse_args()
+
+    nlp = spacy.load(args.model)
+    seconds: DefaultDict[str, float] = defaultdict(float)
+
+    def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*a: Any, **k: Any) -> Any:
+            start = time.perf_counter()
+            result = function(*a, **k)
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            seconds[name] += time.perf_counter() - start
+            return result
+
+        return run
+
+    for name, pipe in nlp.pipeline:
+        if hasattr(pipe, "model"):
+            for node in pipe.model.walk():
+                if "mixed_precision" in node.attrs:
+                    node.attrs["mixed_precision"] = args.mixed_precision
+            pipe.update = timed("encoder forward" if name == "docre_transformer" else name, pipe.update)
+    encoder: Any = nlp.get_pipe("docre_transformer")
+    encoder._backprop = timed("encoder backward", encoder._backprop)
+    # Twice each: the first round warms up memory and kernels.
+    batches = list(make_batches(list(create_docre_corpus(args.corpus)(nlp)), args.words))[: args.steps]
+    optimizer = Adam(1e-6, L2=0.01, grad_clip=1.0, use_averages=False)
+    for warm in (True, False):
+        seconds.clear()
+        start = time.perf_counter()
+        for batch in tqdm(batches, desc="Warming up" if warm else "Measuring", unit=" steps"):
+            nlp.update(batch, sgd=False, annotates=["sentencizer"])
+            for _, pipe in nlp.pipeline:
+                if hasattr(pipe, "finish_update"):
+                    pipe.finish_update(optimizer)
+        total = time.perf_counter() - start
+    seconds["optimizer, sentences, rest"] = total - sum(seconds.values())
+    n_docs = sum(map(len, batches))
+    print(f"{len(batches)} steps, {n_docs} documents: {len(batches) / total:.2f} steps/s, {n_docs / total:.2f} documents/s")
+    for name, s in sorted(seconds.items(), key=lambda item: -item[1]):
+        print(f"{100 * s / total:5.1f} %  {1000 * s / len(batches):7.1f} ms a step  {name}")
+
+
+if __name__ == "__main__":
+    main()
