@@ -65,6 +65,7 @@ setup(
         "scipy>=1.11",
         "rapidfuzz>=3.6",
         "srsly>=2.4.8",
+        "wasabi>=1.1",
         "typer>=0.12",
         "tqdm>=4.64",
     ],

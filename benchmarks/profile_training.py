@@ -1,4 +1,4 @@
-"""Where a training step spends its time: each component's update, the encoder's forward and backward pass, the optimizer.
+"""Where a training step spends its time: encoder forward and backward, the other components, the optimizer.
 
     python benchmarks/profile_training.py MODEL CORPUS [--steps 20] [--words 1600] [--mixed-precision]
 
@@ -74,7 +74,7 @@ def main() -> None:
         total = time.perf_counter() - start
     seconds["optimizer, sentences, rest"] = total - sum(seconds.values())
     n_docs = sum(map(len, batches))
-    print(f"{len(batches)} steps, {n_docs} documents: {len(batches) / total:.2f} steps/s, {n_docs / total:.2f} documents/s")
+    print(f"{len(batches)} steps, {n_docs} documents: {len(batches) / total:.2f} steps/s, {n_docs / total:.2f} docs/s")
     for name, s in sorted(seconds.items(), key=lambda item: -item[1]):
         print(f"{100 * s / total:5.1f} %  {1000 * s / len(batches):7.1f} ms a step  {name}")
 

@@ -24,7 +24,7 @@ class Errors(metaclass=ErrorsWithCodes):
     R111 = "{path}: document {position} ('{title}') can't be used: {problem}. Correct it in the file; without --strict it is left out."
     R112 = "{path}: '{title}': relation {relation} between entities {head} and {tail} is dropped: {problem}."
     R113 = "{path}: '{title}': sentence {sentence} named as evidence of relation {relation} holds no text, so it is dropped. Sentences count from 0."
-    R114 = "{path} is no list of relation names: {problem}. Expected one JSON object from id to name, such as {{\"P27\": \"country of citizenship\"}}."
+    R114 = '{path} is no list of relation names: {problem}. Expected one JSON object from id to name, such as {{"P27": "country of citizenship"}}.'
     R115 = "{path}: line {line} can't be used: {problem}. Correct it in the file; without --strict it is left out."
     R116 = "{path}: line {line} ('{title}'): {problem}."
     R117 = "Unknown layer {layer!r} in `require`. Choose from: {options}."
@@ -39,7 +39,9 @@ class Errors(metaclass=ErrorsWithCodes):
         "have to be listed in [training.annotating_components] while others train)."
     )
     R202 = "'{name}' got a batch other than the one that the transformer '{upstream}' was updated with."
-    R203 = "'{name}': no labels. The training data holds no {what}, and [initialize.components.{name}.labels] names none."
+    R203 = (
+        "'{name}': no labels. The training data holds no {what}, and [initialize.components.{name}.labels] names none."
+    )
     R204 = (
         "'{name}': the training data has labels that [initialize.components.{name}.labels] lacks: {labels}. "
         "Add them to the label file, or remove it to take all labels from the data."
@@ -80,12 +82,14 @@ class Errors(metaclass=ErrorsWithCodes):
 
 class Warnings(metaclass=ErrorsWithCodes):
     RW01 = "'{name}': {n} document(s) have no sentence boundaries, so each is taken as one sentence. Add the 'sentencizer' before it."
-    RW02 = "'{name}': {n} document(s) lack what an earlier component should have set ({what}); they get an empty result."
+    RW02 = (
+        "'{name}': {n} document(s) lack what an earlier component should have set ({what}); they get an empty result."
+    )
     RW03 = (
         "Of {n} gold mentions, {lost} do not lie on token boundaries of the pipeline's tokenizer and {n_long} are longer "
         "than max_span_length ({longest} tokens): the former are not trained on, neither can be found."
     )
-    RW04 = "spacy_docre wants the attribute Doc._.{attr}, which another package has taken. Give the component another name for it: {setting} = \"...\"."
+    RW04 = 'spacy_docre wants the attribute Doc._.{attr}, which another package has taken. Give the component another name for it: {setting} = "...".'
     RW05 = "thinc has no cupy, so spaCy and spacy_docre stay on the CPU although torch sees a GPU. Install cupy for your CUDA version to use it."
     RW06 = "'{name}': training documents have labels the model does not know ({labels}); they are not trained on."
     RW07 = "The tokenizer of '{name}' gives no character offsets (not a fast tokenizer): tokens are split one by one, which is slower."

@@ -9,7 +9,6 @@ import pytest
 import spacy
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin, Span
-from toy import ACME1, ANN, ENTITIES, ROME1, SHE, TRIPLES, make_doc
 
 from spacy_docre import Entity, Evidence, Relation
 from spacy_docre.attributes import (
@@ -31,6 +30,7 @@ from spacy_docre.attributes import (
     set_relation_data,
     sort_clusters,
 )
+from toy import ACME1, ANN, ENTITIES, ROME1, SHE, TRIPLES, make_doc
 
 RECORDS = [
     relation_record(
@@ -238,7 +238,7 @@ def test_round_trip(doc, trip, data, tmp_path):
     assert plain(doc) == expected  # without a change to the first
 
 
-@Language.component("docre_test_annotator")
+@Language.component("toy_annotator")
 def annotate(doc):
     """Write what a pipeline would find: every word is an entity, the first is related to the last."""
     set_mentions(doc, [(i, i + 1) for i in range(len(doc))], scores=[0.5] * len(doc))
@@ -251,7 +251,7 @@ def annotate(doc):
 def test_several_processes():
     nlp = spacy.blank("en")
     nlp.add_pipe("sentencizer")
-    nlp.add_pipe("docre_test_annotator")
+    nlp.add_pipe("toy_annotator")
     texts = ["Ann left Rome.", "Bob stayed.", "So did Eve and Eve's friend."] * 2
     alone, together = (list(nlp.pipe(texts, n_process=n, batch_size=1)) for n in (1, 2))
     assert [plain(doc) for doc in alone] == [plain(doc) for doc in together]

@@ -101,7 +101,8 @@ def test_the_package_alone_loads_nothing_heavy():
         "import sys; sys.modules['torch'] = None\n"
         "import spacy_docre, spacy_docre.scoring, spacy_docre.readers.corpus, spacy_docre.readers.jsonl\n"
         "heavy = ('transformers', 'spacy_transformers', 'scipy', 'rapidfuzz',"
-        " 'spacy_docre.models', 'spacy_docre.layers', 'spacy_docre.losses', 'spacy_docre.pipeline', 'spacy_docre.cli')\n"
+        " 'spacy_docre.models', 'spacy_docre.layers', 'spacy_docre.losses',"
+        " 'spacy_docre.pipeline', 'spacy_docre.cli')\n"
         "found = [name for name in sys.modules if name in heavy]\n"
         "assert sys.modules['torch'] is None and not found, found"
     )

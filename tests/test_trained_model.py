@@ -14,7 +14,7 @@ PACKED = Path(__file__).parents[1] / "assets" / "en_docre.zip"
 COMPONENTS = ["docre_transformer", "docre_mentions", "docre_clusters", "docre_types", "docre_relations"]
 TEXT = (
     "Helena Varga (born 14 March 1961 in Szeged, Hungary) is a Hungarian engineer. In 1994, Varga founded Lumetra, a "
-    "maker of optical instruments with headquarters in Debrecen, Hungary. Varga is married to the novelist Peter Halmos."
+    "maker of optical instruments with headquarters in Debrecen, Hungary. Varga is married to the writer Peter Halmos."
 )
 
 
@@ -72,11 +72,9 @@ def test_document_beyond_the_encoders_limit(nlp: Language):
 def test_one_training_step_moves_every_component(sample_docs):
     nlp = unpack_pipeline(read_archive(PACKED), PACKED)
     examples = [Example(nlp.make_doc(d.text), d) for d in sample_docs[:2]]
-    modules = {n: getattr(nlp.get_pipe(n).model.shims[0], "_model") for n in COMPONENTS}
+    modules = {n: nlp.get_pipe(n).model.shims[0]._model for n in COMPONENTS}
     before = {n: {k: v.clone() for k, v in m.state_dict().items()} for n, m in modules.items()}
     nlp.update(examples, sgd=Adam(1e-3), annotates=["sentencizer"])
     nlp("Settle.")
     for name, module in modules.items():
         assert any(not torch.equal(before[name][k], v) for k, v in module.state_dict().items()), name
-
-

@@ -1,11 +1,12 @@
 """`demo`: entities and relations of one paragraph, as two tables."""
 
 import textwrap
-from typing import List, Sequence, Tuple
+from typing import List, Tuple
 
 import spacy
 import typer
 from spacy.tokens import Doc
+from wasabi import table
 
 from ..errors import Errors
 from . import app
@@ -49,7 +50,11 @@ def entity_table(doc: Doc) -> str:
         names = dict.fromkeys(m.text for m in entity.mentions)
         rows.append((entity.text, entity.label, len(entity.mentions), ", ".join(n for n in names if n != entity.text)))
     header = ("entity", "type", "mentions", "also called")
-    return draw(rows, header, "llrl") if rows else "No entities found."
+    return (
+        table(rows, header=header, aligns=("l", "l", "r", "l"), divider=True).strip("\n")
+        if rows
+        else "No entities found."
+    )
 
 
 def relation_table(doc: Doc) -> str:
@@ -62,13 +67,8 @@ def relation_table(doc: Doc) -> str:
             (rel.head.text, rel.head.label, rel.label, rel.tail.text, rel.tail.label, f"{rel.score:.2f}", sentences)
         )
     header = ("head", "type", "relation", "tail", "type", "score", "sentences")
-    return draw(rows, header, "lllllrl") if rows else "No relations found."
-
-
-def draw(rows: Sequence[Tuple], header: Tuple[str, ...], aligns: str) -> str:
-    """RETURNS (str): Text in columns as wide as their longest cell. `aligns` has l or r for each."""
-    cells = [[" ".join(str(cell).split()) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(header, *cells)]
-    lines = [header, ["-" * width for width in widths], *cells]
-    side = {"l": str.ljust, "r": str.rjust}
-    return "\n".join("  ".join(side[a](c, w) for c, w, a in zip(line, widths, aligns)).rstrip() for line in lines)
+    return (
+        table(rows, header=header, aligns=(*"lllll", "r", "l"), divider=True).strip("\n")
+        if rows
+        else "No relations found."
+    )

@@ -169,7 +169,7 @@ def build_torch_model(
 def init(model: Model[ModelInput, Scores], X: Any = None, Y: Any = None) -> None:
     tok2vec = model.get_ref("tok2vec")
     if tok2vec.has_dim("nO") is None:
-        tok2vec.initialize(X=X)
+        tok2vec.initialize(X=None if X is None else X[0])
     n_out = model.get_dim("nO") if model.has_dim("nO") else 1
     cast(TorchShim, model.shims[0]).build(width=tok2vec.get_dim("nO"), n_out=n_out)
 

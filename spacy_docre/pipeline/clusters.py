@@ -156,7 +156,7 @@ class DocreClusters(DocrePipe):
             clusters.append(group_spans(spans, groups))
         return clusters
 
-    def set_annotations(self, docs: Sequence[Doc], predictions: Sequence[Clusters]) -> None:  # type: ignore[override]
+    def set_annotations(self, docs: Sequence[Doc], predictions: Sequence[Clusters]) -> None:
         for doc, clusters in zip(docs, predictions):
             if clusters is not None:
                 set_clusters(doc, clusters, prefix=self.cfg["span_cluster_prefix"])
@@ -211,6 +211,3 @@ def make_mention_pairs(
     flat = numpy.concatenate([numpy.zeros((0, 2), dtype="int64"), *rows])
     distance = numpy.concatenate([numpy.zeros(0, dtype="int64"), *distances])
     return MentionPairBatch(make_span_batch(mentions), flat[:, 0], flat[:, 1], distance)
-
-
-

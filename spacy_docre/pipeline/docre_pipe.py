@@ -6,7 +6,6 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequ
 
 import srsly
 from spacy import util
-from spacy.language import Language
 from spacy.pipeline.pipe import deserialize_config
 from spacy.pipeline.trainable_pipe import TrainablePipe
 from spacy.tokens import Doc
@@ -105,7 +104,7 @@ class DocrePipe(TrainablePipe):
     def warn_once(self, message: str) -> None:
         if message.split("]")[0] not in self._warned:
             self._warned.add(message.split("]")[0])
-            warnings.warn(message)
+            warnings.warn(message, stacklevel=2)
 
     def _upstreams(self) -> List[str]:
         return [node.upstream_name for node in self.model.walk() if isinstance(node, DocreListener)]
@@ -136,6 +135,7 @@ class DocrePipe(TrainablePipe):
         training = self.make_training_batch(examples)
         if training is not None and len(training[0]):
             batch, gold = training
+            backprop: Any
             scores, backprop = self.model.begin_update(([eg.predicted for eg in examples], batch))
             weight = self.cfg["loss_weight"]
             loss, gradient = differentiate(self.model.attrs["loss"], scores, *gold, weight=weight)
@@ -159,7 +159,7 @@ class DocrePipe(TrainablePipe):
     def _build_model(self, docs: List[Doc], n_out: int = 1) -> None:
         if self.model.has_dim("nO") is None:
             self.model.set_dim("nO", n_out)
-        self.model.initialize(X=docs)
+        self.model.initialize(X=(docs, None))
 
     def finish_update(self, sgd: Optimizer) -> None:
         self.model.finish_update(sgd)
@@ -188,7 +188,7 @@ class DocrePipe(TrainablePipe):
 
     def from_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> "DocrePipe":
         self._load_cfg(deserialize_config(Path(path) / "cfg"))
-        deserialize = {
+        deserialize: Dict[str, Callable[[Path], Any]] = {
             "vocab": lambda p: self.vocab.from_disk(p, exclude=exclude),
             "model": lambda p: self._load_model(p.read_bytes()),
         }
@@ -206,11 +206,11 @@ class LabelledPipe(DocrePipe):
     """A component with labels, from data or from a file."""
 
     @property
-    def labels(self) -> Tuple[str, ...]:  # type: ignore[override]
+    def labels(self) -> Tuple[str, ...]:
         return tuple(self.cfg["labels"])
 
     @property
-    def label_data(self) -> List[str]:  # type: ignore[override]
+    def label_data(self) -> List[str]:
         return list(self.cfg["labels"])
 
     def add_label(self, label: str) -> int:

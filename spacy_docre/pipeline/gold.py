@@ -35,7 +35,10 @@ def get_gold_entities(eg: Example, prefix: str) -> GoldEntities:
     """RETURNS (GoldEntities): Gold clusters, with the mentions that lie on token boundaries."""
     reference = get_clusters(eg.reference, prefix)
     aligned = align_spans(eg.reference, eg.predicted, [span for cluster in reference for span in cluster])
-    clusters, types, index, at = [], [], {}, 0
+    clusters: List[List[SpanIndices]] = []
+    types: List[str] = []
+    index: Dict[int, int] = {}
+    at = 0
     for i, (cluster, label) in enumerate(zip(reference, get_types(eg.reference, prefix))):
         spans = sorted({span for span in aligned[at : at + len(cluster)] if span is not None})
         at += len(cluster)
@@ -50,9 +53,7 @@ def get_gold_triples(eg: Example, entities: GoldEntities, attr: str) -> List[Tup
     """RETURNS (List[Tuple[int, str, int]]): Gold relations between entities that were kept."""
     index = entities.index
     data = get_relation_data(eg.reference, attr) or []
-    return [
-        (index[d["head"]], d["label"], index[d["tail"]]) for d in data if d["head"] in index and d["tail"] in index
-    ]
+    return [(index[d["head"]], d["label"], index[d["tail"]]) for d in data if d["head"] in index and d["tail"] in index]
 
 
 def make_span_batch(spans: Sequence[Sequence[SpanIndices]]) -> SpanBatch:

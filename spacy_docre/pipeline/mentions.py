@@ -106,7 +106,8 @@ class DocreMentions(DocrePipe):
         nlp (Optional[Language]): The current nlp object.
         RAISES (ValueError): If no Example has mentions.
         """
-        key, docs = self.cfg["spans_key"], []
+        key = self.cfg["spans_key"]
+        docs: List[Doc] = []
         n_gold = n_lost = n_long = 0
         for eg in get_examples():
             if has_mentions(eg.reference, key):
@@ -119,7 +120,7 @@ class DocreMentions(DocrePipe):
             raise ValueError(Errors.R210.format(name=self.name, what=f"doc.spans[{key!r}]"))
         if n_lost or n_long:
             longest = self.cfg["max_span_length"]
-            warnings.warn(Warnings.RW03.format(n=n_gold, lost=n_lost, n_long=n_long, longest=longest))
+            warnings.warn(Warnings.RW03.format(n=n_gold, lost=n_lost, n_long=n_long, longest=longest), stacklevel=2)
         self._build_model(docs)
 
     def make_batch(self, docs: Sequence[Doc]) -> CandidateBatch:
@@ -171,7 +172,7 @@ class DocreMentions(DocrePipe):
             found.append((spans, probability[rows].tolist()))
         return found
 
-    def set_annotations(self, docs: Sequence[Doc], predictions: Sequence[Found]) -> None:  # type: ignore[override]
+    def set_annotations(self, docs: Sequence[Doc], predictions: Sequence[Found]) -> None:
         for doc, found in zip(docs, predictions):
             if found is not None:
                 set_mentions(doc, found[0], found[1], self.cfg["spans_key"])

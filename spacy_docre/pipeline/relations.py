@@ -142,9 +142,7 @@ class DocreRelations(LabelledPipe):
     ) -> None:
         super().__init__(vocab, model, name, cfg=cfg, scorer=scorer)
         if cfg["top_k"] < 1:
-            raise ValueError(
-                Errors.R206.format(name=name, setting="top_k", expected="at least 1", value=cfg["top_k"])
-            )
+            raise ValueError(Errors.R206.format(name=name, setting="top_k", expected="at least 1", value=cfg["top_k"]))
         check_share(name, "evidence_mass", cfg["evidence_mass"])
         check_share(name, "sentence_mass", cfg["sentence_mass"])
         install_extensions(cfg["relations_attr"], cfg["entities_attr"], cfg["span_cluster_prefix"])
@@ -288,7 +286,7 @@ class DocreRelations(LabelledPipe):
             sentences.extend(sorted(chosen))
         return found
 
-    def set_annotations(self, docs: Sequence[Doc], predictions: Sequence[Records]) -> None:  # type: ignore[override]
+    def set_annotations(self, docs: Sequence[Doc], predictions: Sequence[Records]) -> None:
         for doc, records in zip(docs, predictions):
             set_relation_data(doc, records, self.cfg["relations_attr"])
             self.release(doc)
@@ -329,7 +327,8 @@ def keep_best(score: numpy.ndarray, threshold: float, top_k: int) -> Tuple[numpy
     if len(crowded):
         order = numpy.argsort(-score[crowded], axis=1, kind="stable")
         kept[crowded[:, None], order[:, top_k:]] = False
-    return numpy.nonzero(kept)
+    pair, relation = numpy.nonzero(kept)
+    return pair, relation
 
 
 def number_sentences(doc: Doc) -> Ints1d:

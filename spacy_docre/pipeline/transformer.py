@@ -1,7 +1,7 @@
 """The shared encoder component."""
 
 import weakref
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Set
 
 import srsly
 from spacy.language import Language
@@ -39,9 +39,15 @@ class DocreTransformer(Transformer):
     """
 
     def __init__(
-        self, nlp: Language, model: Model[List[Doc], EncodedBatch], *, name: str = "docre_transformer", max_batch_items: int
+        self,
+        nlp: Language,
+        model: Model[List[Doc], EncodedBatch],
+        *,
+        name: str = "docre_transformer",
+        max_batch_items: int,
     ) -> None:
-        super().__init__(nlp.vocab, model, name=name, max_batch_items=max_batch_items)
+        super().__init__(nlp.vocab, model, name=name, max_batch_items=max_batch_items)  # type: ignore[arg-type]
+        self.model: Any = model  # gives EncodedBatch where the base class has FullTransformerBatch
         self._nlp = weakref.ref(nlp)
         self._pending: Optional[_PendingBatch] = None
         self._owed: Optional[Optimizer] = None
@@ -131,9 +137,7 @@ class DocreTransformer(Transformer):
             self._pending.backprop()
             self._pending = None
 
-    def initialize(
-        self, get_examples: Callable[[], Iterable[Example]], *, nlp: Optional[Language] = None
-    ) -> None:
+    def initialize(self, get_examples: Callable[[], Iterable[Example]], *, nlp: Optional[Language] = None) -> None:
         """Load the pretrained encoder, and connect the listeners."""
         self.model.initialize()
         if nlp is not None:

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, TypeVar
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Sequence, Tuple, Type, TypeVar
 
 from spacy.language import Language
 from spacy.tokens import Doc
@@ -87,7 +87,8 @@ def tune_thresholds(
         for batch in progress(list(_batches(examples, batch_size))):
             docs = [eg.predicted for eg in batch]
             for name in before:
-                docs = list(nlp.get_pipe(name).pipe(docs))
+                pipe: Any = nlp.get_pipe(name)
+                docs = list(pipe.pipe(docs))
             encodings = encoder.predict(docs)
             for encoding in encodings:
                 encoding.readers.add("tuning")  # keeps the output on the Docs through all cells
@@ -146,13 +147,13 @@ def _decodings(pipe: DocrePipe, docs: List[Doc], grid: Grid) -> Iterator[float]:
         yield threshold
 
 
-def find_pipe(nlp: Language, kind: Callable[..., PipeT]) -> PipeT:
+def find_pipe(nlp: Language, kind: Type[PipeT]) -> PipeT:
     """RETURNS: The pipeline's component of a class. RAISES (ValueError): If it has none."""
     for name in nlp.pipe_names:
-        pipe: Optional[Any] = nlp.get_pipe(name)
-        if isinstance(pipe, kind):  # type: ignore[arg-type]
+        pipe: Any = nlp.get_pipe(name)
+        if isinstance(pipe, kind):
             return pipe
-    raise ValueError(Errors.R212.format(kind=getattr(kind, "__name__", kind), names=", ".join(nlp.pipe_names)))
+    raise ValueError(Errors.R212.format(kind=kind.__name__, names=", ".join(nlp.pipe_names)))
 
 
 def _batches(examples: Iterable[Example], size: int) -> Iterator[List[Example]]:

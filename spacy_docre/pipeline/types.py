@@ -1,6 +1,6 @@
 """Entity classification: which type an entity is of (JEREX 3.1 c)."""
 
-from typing import Callable, Iterable, List, Optional, Sequence, Tuple
+from typing import Callable, Iterable, List, Optional, Sequence, Set, Tuple
 
 import numpy
 from spacy.language import Language
@@ -82,7 +82,7 @@ class DocreTypes(LabelledPipe):
         labels (Optional[List[str]]): The entity types; from the data where None.
         """
         docs: List[Doc] = []
-        found = set()
+        found: Set[str] = set()
         for eg in get_examples():
             docs = docs or [eg.predicted]
             found.update(label for label in get_types(eg.reference, self.cfg["span_cluster_prefix"]) if label)
@@ -123,7 +123,7 @@ class DocreTypes(LabelledPipe):
             types.append(None if is_given(doc, "types") else found)
         return types
 
-    def set_annotations(self, docs: Sequence[Doc], predictions: Sequence[Types]) -> None:  # type: ignore[override]
+    def set_annotations(self, docs: Sequence[Doc], predictions: Sequence[Types]) -> None:
         prefix = self.cfg["span_cluster_prefix"]
         for doc, types in zip(docs, predictions):
             if types is not None:

@@ -47,4 +47,4 @@ def set_sent_starts(doc: Doc, starts: Iterable[int]) -> None:
         # Token by token, spaCy would look through the whole Doc for a parse each time.
         array = numpy.full((len(doc), 1), -1, dtype="int64")
         array[[0, *starts]] = 1
-        doc.from_array(["SENT_START"], array.astype("uint64"))  # type: ignore[arg-type]
+        doc.from_array(["SENT_START"], array.astype("uint64"))

@@ -6,9 +6,9 @@ import math
 import numpy
 import pytest
 import torch
-from toy import encode_at_random, lay_windows, list_rows
 
 from spacy_docre.layers.encoded import DocEncoding, EncodedBatch, join_encodings, make_layout
+from toy import encode_at_random, lay_windows, list_rows
 
 # Three documents: one window; two overlapping windows and a token without pieces; nothing at all.
 SHORT = ([1, 2], [(0, 3)])

@@ -9,11 +9,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from toy import encode_at_random, lay_windows, list_rows
 from torch.autograd import gradcheck
 
 from spacy_docre.layers.encoded import EncodedBatch
 from spacy_docre.layers.local_context import group_attention, lay_out_rows, local_context, meet, pair_attention
+from toy import encode_at_random, lay_windows, list_rows
 
 
 @dataclass

@@ -5,13 +5,13 @@ import math
 import numpy
 import pytest
 import torch
-from toy import encode_at_random, lay_windows, list_rows
 
 from spacy_docre.layers.encoded import join_encodings
 from spacy_docre.layers.evidence import list_mention_pairs
 from spacy_docre.models.heads.atlop import AtlopHead, build_atlop_head, pool_mentions, unordered_pairs
 from spacy_docre.models.losses import configure_adaptive_threshold
 from spacy_docre.ty import EntityBatch, PairBatch, SpanBatch
+from toy import encode_at_random, lay_windows, list_rows
 
 WIDTH = 8
 # Pieces per token, windows, entities as token spans. The second is longer than a window of 6.

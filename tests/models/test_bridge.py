@@ -6,9 +6,9 @@ from spacy.tokens import Doc
 from spacy.vocab import Vocab
 from thinc.api import Adam, Model
 from torch import nn
-from toy import encode_at_random, lay_windows
 
 from spacy_docre.models.bridge import TorchShim, build_torch_model, differentiate, update_parameters, use_parameters
+from toy import encode_at_random, lay_windows
 
 DESCENT = {"beta1": 0.0, "beta2": 0.0}  # plain gradient descent: a step is rate times gradient
 

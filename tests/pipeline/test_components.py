@@ -18,7 +18,6 @@ from spacy_docre.attributes import cluster_keys, set_clusters, set_mentions, set
 from spacy_docre.pipeline.clusters import group_spans, link, same_cluster
 from spacy_docre.pipeline.mentions import draw_negatives, enumerate_spans
 from spacy_docre.pipeline.relations import keep_best, make_pairs
-from spacy_docre.readers.corpus import create_docre_corpus
 
 from .conftest import finish, layers_of
 
@@ -75,7 +74,12 @@ def test_complete_linkage_equals_slow_twin(n, random, threshold):
     clusters = [[i] for i in range(n)]
     while True:
         best = max(
-            ((min(score[a, b] for a in x for b in y), i, j) for i, x in enumerate(clusters) for j, y in enumerate(clusters) if i < j),
+            (
+                (min(score[a, b] for a in x for b in y), i, j)
+                for i, x in enumerate(clusters)
+                for j, y in enumerate(clusters)
+                if i < j
+            ),
             default=(-1.0, 0, 0),
         )
         if best[0] < threshold:
