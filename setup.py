@@ -38,6 +38,7 @@ ENTRY_POINTS = {
         "spacy-docre.relation_scorer.v1 = spacy_docre.scoring.relations:make_relation_scorer",
     ],
     "spacy_callbacks": [
+        "spacy-docre.split_ranges.v1 = spacy_docre.pipeline.tokenization:create_range_splitter",
         "spacy-docre.init_from.v1 = spacy_docre.models.init_from:create_init_from",
     ],
 }
