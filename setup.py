@@ -8,7 +8,7 @@ exec((HERE / "spacy_docre" / "about.py").read_text(encoding="utf8"), ABOUT)
 
 # The one list of every public registry name.
 ENTRY_POINTS = {
-    "console_scripts": ["spacy-docre = spacy_docre.cli:main"],
+    "console_scripts": ["spacy-docre = spacy_docre.cli:app"],
     "spacy_factories": [
         "docre_transformer = spacy_docre.pipeline.transformer:make_docre_transformer",
         "docre_mentions = spacy_docre.pipeline.mentions:make_docre_mentions",

@@ -15,7 +15,6 @@ class Errors(metaclass=ErrorsWithCodes):
     R105 = "{path}: {problem}"
     R106 = "Unknown layer {layer!r} in `given`. Choose from: {options}."
     R107 = "No documents found in {path}: expected .spacy files."
-    R108 = "'{title}': `doc.spans[{key!r}]` holds a mention ({start}, {end}) past the end of the document ({n_tokens} tokens)."
     R130 = "{path} holds no facts of spacy_docre: expected a file written by scoring.save_facts, or gold documents as .spacy."
 
     # Readers
@@ -89,7 +88,7 @@ class Warnings(metaclass=ErrorsWithCodes):
         "Of {n} gold mentions, {lost} do not lie on token boundaries of the pipeline's tokenizer and {n_long} are longer "
         "than max_span_length ({longest} tokens): the former are not trained on, neither can be found."
     )
-    RW04 = 'spacy_docre wants the attribute Doc._.{attr}, which another package has taken. Give the component another name for it: {setting} = "...".'
+    RW04 = 'spacy_docre wants the attribute Doc._.{attr}, but that name is taken. Give the component another name for it: {setting} = "...".'
     RW05 = "thinc has no cupy, so spaCy and spacy_docre stay on the CPU although torch sees a GPU. Install cupy for your CUDA version to use it."
     RW06 = "'{name}': training documents have labels the model does not know ({labels}); they are not trained on."
     RW07 = "The tokenizer of '{name}' gives no character offsets (not a fast tokenizer): tokens are split one by one, which is slower."

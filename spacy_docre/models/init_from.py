@@ -30,6 +30,10 @@ def create_init_from(path: Optional[str]) -> Callable[[Language], None]:
             new: Any = nlp.get_pipe(name)
             if getattr(old, "labels", ()) != getattr(new, "labels", ()):
                 raise ValueError(Errors.R208.format(path=path, name=name, new=list(old.labels), old=list(new.labels)))
+            # Settings are those of this config; only weights come from there.
+            settings = [dict(node.attrs) for node in new.model.walk()]
             new.model.from_bytes(old.model.to_bytes())
+            for node, attrs in zip(new.model.walk(), settings):
+                node.attrs.update(attrs)
 
     return init_from

@@ -20,7 +20,7 @@ TWO = ([1, 1, 2, 2, 1, 2], [(0, 6), (3, 9)], [[(0, 1)], [(2, 4), (5, 6)]])
 
 
 def make_head(n_out=4, pooling="mean", **settings):
-    settings = {"block_size": 4, "mention_pooling": pooling, "dropout": 0.0, **settings}
+    settings = {"block_size": 4, "mention_pooling": pooling, "dropout": 0.0, "max_pair_items": 2**10, **settings}
     return AtlopHead(WIDTH, n_out, **settings).double().eval()
 
 

@@ -43,7 +43,9 @@ class AtlopHead(nn.Module):
     without markers it is pooled from the mention's own pieces.
     """
 
-    def __init__(self, width: int, n_out: int, *, block_size: int, mention_pooling: str, dropout: float) -> None:
+    def __init__(
+        self, width: int, n_out: int, *, block_size: int, mention_pooling: str, dropout: float, max_pair_items: int
+    ) -> None:
         super().__init__()
         self.mention_pooling = mention_pooling
         self.dropout = nn.Dropout(dropout)
@@ -51,7 +53,7 @@ class AtlopHead(nn.Module):
         self.tail = nn.Linear(width, width)
         self.head_context = nn.Linear(width, width, bias=False)
         self.tail_context = nn.Linear(width, width, bias=False)
-        self.decoder = GroupedBilinear(width, n_out, block_size=block_size)
+        self.decoder = GroupedBilinear(width, n_out, block_size=block_size, max_pair_items=max_pair_items)
 
     def forward(self, encoded: EncodedBatch, batch: PairBatch) -> Scores:
         e = batch.entities
@@ -100,6 +102,7 @@ def build_atlop_head(
     block_size: int = 64,
     mention_pooling: str = "mean",
     dropout: float = 0.0,
+    max_pair_items: int = 2**20,
 ) -> RelationHead:
     """Build the ATLOP head.
 
@@ -107,6 +110,7 @@ def build_atlop_head(
     block_size (int): Width of a group of the grouped bilinear classifier; divides the encoder's width.
     mention_pooling (str): How a mention's vector is made from its word pieces: "start", "mean" or "max".
     dropout (float): Dropout rate on entity vectors and contexts; the published code has none.
+    max_pair_items (int): Numbers of pair features that the classifier holds at a time.
     RAISES (ValueError): If mention_pooling is none of the three.
     """
     if mention_pooling not in POOLINGS:
@@ -114,6 +118,13 @@ def build_atlop_head(
         raise ValueError(Errors.R305.format(what="mention_pooling", value=mention_pooling, options=options))
 
     def build_module(width: int, n_out: int) -> nn.Module:
-        return AtlopHead(width, n_out, block_size=block_size, mention_pooling=mention_pooling, dropout=dropout)
+        return AtlopHead(
+            width,
+            n_out,
+            block_size=block_size,
+            mention_pooling=mention_pooling,
+            dropout=dropout,
+            max_pair_items=max_pair_items,
+        )
 
     return RelationHead(build_module, loss)

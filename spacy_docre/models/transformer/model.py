@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import warnings
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, cast
 
 import numpy
@@ -10,8 +11,10 @@ from spacy.tokens import Doc
 from spacy_transformers.data_classes import HFObjects
 from spacy_transformers.layers.hf_shim import HFShim
 from thinc.api import Model, Optimizer
+from thinc.compat import has_cupy
 from torch import Tensor
 
+from ...errors import Warnings
 from ...layers.encoded import DocWindows, EncodedBatch, make_layout
 from ..bridge import update_parameters, use_parameters
 from .encoder import encode, find_query_key, forget_origin, load_encoder, public_name
@@ -119,6 +122,8 @@ def replace_listener_cfg(tok2vec_cfg: Dict[str, Any], listener_cfg: Dict[str, An
 
 
 def init(model: Model[List[Doc], EncodedBatch], X: Any = None, Y: Any = None) -> None:
+    if torch.cuda.is_available() and not has_cupy:
+        warnings.warn(Warnings.RW05, stacklevel=2)
     shim = cast(TransformerShim, model.shims[0])
     if shim._hfmodel.transformer is None:
         objects = load_encoder(
