@@ -23,7 +23,7 @@ Grid = Sequence[float]
 Cell = Tuple[float, float, float]  # thresholds of mentions, clusters, relations
 PipeT = TypeVar("PipeT")
 
-DEFAULT_ENTITY_GRID = (0.4, 0.5, 0.6, 0.7, 0.8)
+DEFAULT_ENTITY_GRID = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9)
 DEFAULT_RELATION_GRID = tuple(round(0.1 + 0.05 * i, 2) for i in range(16))
 
 
