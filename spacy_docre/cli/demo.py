@@ -51,7 +51,7 @@ def entity_table(doc: Doc) -> str:
         rows.append((entity.text, entity.label, len(entity.mentions), ", ".join(n for n in names if n != entity.text)))
     header = ("entity", "type", "mentions", "also called")
     return (
-        table(rows, header=header, aligns=("l", "l", "r", "l"), divider=True).strip("\n")
+        table(rows, header=header, aligns=("l", "l", "r", "l"), divider=True, max_col=50).strip("\n")
         if rows
         else "No entities found."
     )
@@ -68,7 +68,7 @@ def relation_table(doc: Doc) -> str:
         )
     header = ("head", "type", "relation", "tail", "type", "score", "sentences")
     return (
-        table(rows, header=header, aligns=(*"lllll", "r", "l"), divider=True).strip("\n")
+        table(rows, header=header, aligns=(*"lllll", "r", "l"), divider=True, max_col=50).strip("\n")
         if rows
         else "No relations found."
     )

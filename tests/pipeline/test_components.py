@@ -68,9 +68,10 @@ def test_negatives_are_no_mentions_and_half_lie_inside_some(gold, n):
 def test_complete_linkage_equals_slow_twin(n, random, threshold):
     """Join the two clusters whose least similar mentions are most similar, as long as those reach the threshold."""
     score = numpy.zeros((n, n))
+    ranks = random.sample(range(n * n), n * (n - 1) // 2)  # no ties: which of two equals comes first is left open
     for i in range(n):
         for j in range(i + 1, n):
-            score[i, j] = score[j, i] = random.random()
+            score[i, j] = score[j, i] = (ranks.pop() + 0.5) / (n * n)
     clusters = [[i] for i in range(n)]
     while True:
         best = max(
