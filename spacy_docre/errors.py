@@ -11,7 +11,7 @@ class Errors(metaclass=ErrorsWithCodes):
     )
     R102 = "Relations cannot be set from {value!r}. Use Relation objects or (head, label, tail) triples of entity index, label, entity index."
     R103 = "'{title}': the text of the gold document differs from the text of the predicted one at character {at}: {gold!r} against {pred!r}."
-    R104 = "Can't read {path}: no such file or folder. Set the path in the config ([paths]) or in the variables of project.yml."
+    R104 = "Can't read {path}: no such file or folder. Check the path (in configs: [paths]; in project.yml: the variables)."
     R105 = "{path}: {problem}"
     R106 = "Unknown layer {layer!r} in `given`. Choose from: {options}."
     R107 = "No documents found in {path}: expected .spacy files."
@@ -93,3 +93,4 @@ class Warnings(metaclass=ErrorsWithCodes):
     RW06 = "'{name}': training documents have labels the model does not know ({labels}); they are not trained on."
     RW07 = "The tokenizer of '{name}' gives no character offsets (not a fast tokenizer): tokens are split one by one, which is slower."
     RW08 = "{n} given gold mention(s) do not lie on token boundaries of the pipeline's tokenizer, and are left out."
+    RW09 = "'{name}': {n} of {total} entity pairs are more than max_pair_distance ({limit}) tokens apart and are not looked at."

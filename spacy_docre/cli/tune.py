@@ -49,7 +49,7 @@ def tune_cli(
             progress=lambda batches: tqdm(batches, desc="Tuning", unit=" batches", file=sys.stderr),
         )
         pipes = [find_pipe(nlp, kind) for kind in (DocreMentions, DocreClusters, DocreRelations)]
-        current = tuple(pipe.cfg["threshold"] for pipe in pipes)
+        current = tuple(round(pipe.cfg["threshold"], 6) for pipe in pipes)
         typer.echo("| mentions | clusters | relations | strict relation F1 |")
         typer.echo("|---|---|---|---|")
         for cell in sorted(result.relations, key=lambda c: -result.relations[c])[:10]:

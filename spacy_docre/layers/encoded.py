@@ -181,7 +181,7 @@ class DocEncoding:
     queries: Optional[Tensor]
     keys: Optional[Tensor]
     attention: Optional[Tensor]
-    readers: Set[str] = field(default_factory=set)  # components that have yet to read it
+    readers: Set[int] = field(default_factory=set)  # listeners that have yet to read it, by id
 
     def __deepcopy__(self, memo: dict) -> "DocEncoding":
         return self  # Never changed in place, so a copied Doc may share it.

@@ -76,8 +76,15 @@ class DocrePipe(TrainablePipe):
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 16) -> Iterator[Doc]:
         """Annotate a stream of Docs in order, regrouped to at most `max_batch_items` word pieces a batch."""
-        batches = batch_by_items(stream, self._count_items, self.cfg["max_batch_items"], batch_size)
-        yield from pipe_batches(self, batches, self.get_error_handler())
+        listeners = self._listeners()
+        for listener in listeners:  # known to the encoder before it sees the stream's first Doc
+            listener.n_streams += 1
+        try:
+            batches = batch_by_items(stream, self._count_items, self.cfg["max_batch_items"], batch_size)
+            yield from pipe_batches(self, batches, self.get_error_handler())
+        finally:
+            for listener in listeners:
+                listener.n_streams -= 1
 
     def predict(self, docs: Iterable[Doc]) -> List[Any]:
         """RETURNS (List[Any]): What `set_annotations` writes for each Doc."""
@@ -94,24 +101,25 @@ class DocrePipe(TrainablePipe):
 
     def release(self, doc: Doc) -> None:
         """Tell the encoder's output that this component has read it; the last reader drops it."""
-        for upstream in self._upstreams():
-            encoding = doc.user_data.get(output_key(upstream))
+        for listener in self._listeners():
+            key = output_key(listener.upstream_name)
+            encoding = doc.user_data.get(key)
             if isinstance(encoding, DocEncoding):
-                encoding.readers.discard(self.name)
+                encoding.readers.discard(id(listener))
                 if not encoding.readers:
-                    del doc.user_data[output_key(upstream)]
+                    del doc.user_data[key]
 
     def warn_once(self, message: str) -> None:
         if message.split("]")[0] not in self._warned:
             self._warned.add(message.split("]")[0])
             warnings.warn(message, stacklevel=2)
 
-    def _upstreams(self) -> List[str]:
-        return [node.upstream_name for node in self.model.walk() if isinstance(node, DocreListener)]
+    def _listeners(self) -> List[DocreListener]:
+        return [node for node in self.model.walk() if isinstance(node, DocreListener)]
 
     def _count_items(self, doc: Doc) -> int:
-        for upstream in self._upstreams():
-            encoding = doc.user_data.get(output_key(upstream))
+        for listener in self._listeners():
+            encoding = doc.user_data.get(output_key(listener.upstream_name))
             if isinstance(encoding, DocEncoding):
                 return encoding.windows.n_pieces
         return len(doc)

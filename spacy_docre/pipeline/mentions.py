@@ -4,6 +4,7 @@ import warnings
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 
 import numpy
+from spacy.attrs import IS_SPACE, SENT_START
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
@@ -186,16 +187,24 @@ def _no_spans() -> numpy.ndarray:
 def enumerate_spans(doc: Doc, max_length: int) -> numpy.ndarray:
     """List all spans of at most max_length tokens within a sentence, by start, then end.
 
+    No span begins or ends with white space, or runs over an empty line.
+
     RETURNS (numpy.ndarray): Token indices [start, end). Shape (N, 2).
     """
     n = len(doc)
-    starts = doc.to_array("SENT_START").astype("int64") == 1 if n else numpy.zeros(0, dtype=bool)
+    if not n:
+        return _no_spans()
+    flags = doc.to_array([SENT_START, IS_SPACE]).astype("int64").reshape(-1, 2)
+    starts, is_space = flags[:, 0] == 1, flags[:, 1] == 1
+    starts[[i for i in numpy.flatnonzero(is_space) if doc[int(i)].text.count("\n") > 1]] = True
     bounds = numpy.append(numpy.flatnonzero(starts), n)
-    sentence_end = bounds[numpy.searchsorted(bounds, numpy.arange(n), side="right")] if n else bounds[:0]
+    sentence_end = bounds[numpy.searchsorted(bounds, numpy.arange(n), side="right")]
     first = numpy.repeat(numpy.arange(n), max_length)
     last = first + numpy.tile(numpy.arange(1, max_length + 1), n)
     inside = last <= sentence_end[first]
-    return numpy.stack([first[inside], last[inside]], axis=1)
+    first, last = first[inside], last[inside]
+    clean = ~(is_space[first] | is_space[last - 1])
+    return numpy.stack([first[clean], last[clean]], axis=1)
 
 
 def draw_negatives(candidates: numpy.ndarray, gold: numpy.ndarray, n: int) -> numpy.ndarray:

@@ -26,7 +26,7 @@ from ..attributes import (
     relation_record,
     set_relation_data,
 )
-from ..errors import Errors
+from ..errors import Errors, Warnings
 from ..models.bridge import ModelInput, Scores
 from ..models.relation_model import Explanation, predict_and_explain
 from ..ty import PairBatch, SpanIndices
@@ -63,6 +63,7 @@ class Kept:
         "model": DEFAULT_MODEL,
         "threshold": 0.5,
         "top_k": 4,
+        "max_pair_distance": 512,
         "evidence_mass": 0.8,
         "sentence_mass": 0.2,
         "loss_weight": 1.0,
@@ -81,6 +82,7 @@ def make_docre_relations(
     model: Model[ModelInput, Scores],
     threshold: float,
     top_k: int,
+    max_pair_distance: int,
     evidence_mass: float,
     sentence_mass: float,
     loss_weight: float,
@@ -96,6 +98,8 @@ def make_docre_relations(
     model (Model[ModelInput, Scores]): Scores the relations of entity pairs.
     threshold (float): Score from which a relation is kept.
     top_k (int): Most relations of an ordered entity pair.
+    max_pair_distance (int): Most tokens between the closest mentions of a pair at run time, 0 for no limit. Training
+        documents are shorter than a window, so that what lies farther apart was never learned.
     evidence_mass (float): Share of a relation's support that its evidence carries at least; 0 for no evidence.
     sentence_mass (float): Share of the context's attention from which a sentence supports a relation.
     loss_weight (float): Share in the joint loss.
@@ -111,6 +115,7 @@ def make_docre_relations(
         "kb_ids": {},
         "threshold": threshold,
         "top_k": top_k,
+        "max_pair_distance": max_pair_distance,
         "evidence_mass": evidence_mass,
         "sentence_mass": sentence_mass,
         "loss_weight": loss_weight,
@@ -176,8 +181,16 @@ class DocreRelations(LabelledPipe):
         return {label: self.cfg["kb_ids"].get(label, "") for label in self.labels}
 
     def make_batch(self, docs: Sequence[Doc]) -> PairBatch:
-        """RETURNS (PairBatch): All ordered pairs of the Docs' clusters."""
-        return make_pairs([get_clusters(doc, self.cfg["span_cluster_prefix"]) for doc in docs])
+        """RETURNS (PairBatch): All ordered pairs of the Docs' clusters with mentions close enough together."""
+        batch = make_pairs([get_clusters(doc, self.cfg["span_cluster_prefix"]) for doc in docs])
+        limit = self.cfg["max_pair_distance"]
+        if not limit or not len(batch) or max(map(len, docs)) <= limit:
+            return batch
+        near = pair_distances(batch) <= limit
+        if not near.all():
+            n_far = int((~near).sum())
+            self.warn_once(Warnings.RW09.format(name=self.name, n=n_far, total=len(batch), limit=limit))
+        return PairBatch(batch.entities, batch.head[near], batch.tail[near])
 
     def make_training_batch(self, examples: Sequence[Example]) -> Optional[Tuple[PairBatch, Tuple[Tensor]]]:
         """RETURNS (Optional[Tuple]): All pairs of gold clusters and their relations; None where no Example has gold
@@ -305,6 +318,22 @@ def make_pairs(clusters: Sequence[Sequence[Any]]) -> PairBatch:
         offset += n
     empty = numpy.zeros(0, dtype="int64")
     return PairBatch(entities, numpy.concatenate([empty, *heads]), numpy.concatenate([empty, *tails]))
+
+
+def pair_distances(batch: PairBatch) -> Ints1d:
+    """RETURNS (Ints1d): Tokens between the starts of the closest mentions of each pair. Shape (P,)."""
+    e = batch.entities
+    first = numpy.searchsorted(e.entity, numpy.arange(len(e)))
+    distance = numpy.zeros(len(batch), dtype="int64")
+    for doc in numpy.unique(batch.doc):
+        members = numpy.flatnonzero(e.doc == doc)
+        rows = slice(first[members[0]], numpy.searchsorted(e.entity, members[-1], side="right"))
+        start, bounds = e.mentions.start[rows], first[members] - first[members[0]]
+        table = numpy.abs(start[:, None] - start[None])
+        table = numpy.minimum.reduceat(numpy.minimum.reduceat(table, bounds, axis=0), bounds, axis=1)
+        pairs = numpy.flatnonzero(batch.doc == doc)
+        distance[pairs] = table[batch.head[pairs] - members[0], batch.tail[pairs] - members[0]]
+    return distance
 
 
 def relation_scores(logits: Tensor) -> numpy.ndarray:

@@ -1,12 +1,13 @@
 """The shared encoder component."""
 
-import weakref
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Set
+from functools import partial
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional
 
 import srsly
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples
+from spacy.vocab import Vocab
 from spacy_transformers.pipeline_component import Transformer
 from thinc.api import Model, Optimizer
 from torch import Tensor
@@ -27,7 +28,7 @@ def make_docre_transformer(
     model (Model[List[Doc], EncodedBatch]): The encoder.
     max_batch_items (int): Tokens in a batch at run time.
     """
-    return DocreTransformer(nlp, model, name=name, max_batch_items=max_batch_items)
+    return DocreTransformer(nlp.vocab, model, name=name, max_batch_items=max_batch_items)
 
 
 class DocreTransformer(Transformer):
@@ -40,15 +41,14 @@ class DocreTransformer(Transformer):
 
     def __init__(
         self,
-        nlp: Language,
+        vocab: Vocab,
         model: Model[List[Doc], EncodedBatch],
         *,
         name: str = "docre_transformer",
         max_batch_items: int,
     ) -> None:
-        super().__init__(nlp.vocab, model, name=name, max_batch_items=max_batch_items)  # type: ignore[arg-type]
+        super().__init__(vocab, model, name=name, max_batch_items=max_batch_items)  # type: ignore[arg-type]
         self.model: Any = model  # gives EncodedBatch where the base class has FullTransformerBatch
-        self._nlp = weakref.ref(nlp)
         self._pending: Optional[_PendingBatch] = None
         self._owed: Optional[Optimizer] = None
 
@@ -60,30 +60,31 @@ class DocreTransformer(Transformer):
                     node.component_name = component.name
                     self.add_listener(node, component.name)  # type: ignore[arg-type]
 
-    def readers(self) -> Set[str]:
-        """RETURNS (Set[str]): The live components that read the output; all that listen where the pipeline this
-        component was made for is gone, as after sourcing it into another one."""
-        nlp, listening = self._nlp(), set(self.listening_components)
-        return listening if nlp is None else listening & set(nlp.pipe_names)
-
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 16) -> Iterator[Doc]:
         """Encode a stream of Docs, in batches of about `max_batch_items` tokens, in order."""
         batches = batch_by_items(stream, len, self.cfg["max_batch_items"], batch_size)
-        yield from pipe_batches(self, batches, self.get_error_handler())
+        yield from pipe_batches(_Streaming(self), batches, self.get_error_handler())
 
     def __call__(self, doc: Doc) -> Doc:
-        yield_one = pipe_batches(self, [[doc]], self.get_error_handler())
-        return next(iter(yield_one), doc)
+        return next(iter(pipe_batches(self, [[doc]], self.get_error_handler())), doc)
 
     def predict(self, docs: Iterable[Doc]) -> List[DocEncoding]:  # type: ignore[override]
         """RETURNS (List[DocEncoding]): Encoder output of each Doc, to be set by `set_annotations`."""
         self._settle()
         return self.model.predict(list(docs)).split()
 
-    def set_annotations(self, docs: Iterable[Doc], predictions: List[DocEncoding]) -> None:  # type: ignore[override]
-        readers = self.readers()
+    def set_annotations(  # type: ignore[override]
+        self, docs: Iterable[Doc], predictions: List[DocEncoding], *, streaming: bool = False
+    ) -> None:
+        """Leave the encoder's output on the Docs until all listening components have read it.
+
+        streaming (bool): Whether to count on those only that take part in a stream of Docs at the moment. Neither names
+            nor the pipeline would tell: components are renamed, disabled, and sourced into several pipelines.
+        """
+        listeners: List[Any] = self.listeners
+        readers = {id(listener) for listener in listeners if not streaming or listener.n_streams}
         for doc, encoding in zip(docs, predictions):
-            encoding.readers.update(readers)
+            encoding.readers.update(readers or map(id, listeners))
             doc.user_data[output_key(self.name)] = encoding
 
     def update(
@@ -153,6 +154,15 @@ class DocreTransformer(Transformer):
     def to_disk(self, path: Any, *, exclude: Iterable[str] = ()) -> None:
         self._settle()
         super().to_disk(path, exclude=exclude)
+
+
+class _Streaming:
+    """A transformer at work on a stream; its listeners' components have entered theirs before it sees the first Doc."""
+
+    def __init__(self, transformer: DocreTransformer) -> None:
+        self.name = transformer.name
+        self.predict = transformer.predict
+        self.set_annotations = partial(transformer.set_annotations, streaming=True)
 
 
 class _PendingBatch:

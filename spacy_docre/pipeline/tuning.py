@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Sequence, Tupl
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
+from spacy.util import _pipe, raise_error
 
 from ..attributes import get_relation_data
 from ..errors import Errors
@@ -78,7 +79,8 @@ def tune_thresholds(
     encoder = find_pipe(nlp, DocreTransformer)
     mentions, clusters = find_pipe(nlp, DocreMentions), find_pipe(nlp, DocreClusters)
     types, relations = find_pipe(nlp, DocreTypes), find_pipe(nlp, DocreRelations)
-    before = [name for name in nlp.pipe_names if not isinstance(nlp.get_pipe(name), (DocreTransformer, DocrePipe))]
+    pipeline = list(nlp.pipeline)
+    before = pipeline[: [pipe for _, pipe in pipeline].index(encoder)]
     tally = Tally()
     saved = [(pipe, dict(pipe.cfg)) for pipe in (mentions, clusters, relations)]
     relations.cfg.update(threshold=min(relation_grid), evidence_mass=0.0)
@@ -86,12 +88,11 @@ def tune_thresholds(
     try:
         for batch in progress(list(_batches(examples, batch_size))):
             docs = [eg.predicted for eg in batch]
-            for name in before:
-                pipe: Any = nlp.get_pipe(name)
-                docs = list(pipe.pipe(docs))
+            for name, pipe in before:
+                docs = list(_pipe(docs, pipe, name, raise_error, {}))
             encodings = encoder.predict(docs)
             for encoding in encodings:
-                encoding.readers.add("tuning")  # keeps the output on the Docs through all cells
+                encoding.readers.add(-1)  # nobody: keeps the output on the Docs through all cells
             encoder.set_annotations(docs, encodings)
             gold = [eg.reference for eg in batch]
             for m in _decodings(mentions, docs, mention_grid):

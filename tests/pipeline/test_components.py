@@ -17,7 +17,7 @@ from thinc.api import Adam
 from spacy_docre.attributes import cluster_keys, set_clusters, set_mentions, set_relation_data
 from spacy_docre.pipeline.clusters import group_spans, link, same_cluster
 from spacy_docre.pipeline.mentions import draw_negatives, enumerate_spans
-from spacy_docre.pipeline.relations import keep_best, make_pairs
+from spacy_docre.pipeline.relations import keep_best, make_pairs, pair_distances
 
 from .conftest import finish, layers_of
 
@@ -45,6 +45,34 @@ def test_spans_are_those_within_sentences(lengths, max_length):
         if all(i not in starts for i in range(s + 1, e))
     ]
     assert [tuple(span) for span in enumerate_spans(doc, max_length).tolist()] == slow
+
+
+def test_no_span_has_white_space_at_its_ends_or_runs_over_an_empty_line():
+    doc = Doc(spacy.blank("en").vocab, words=["Ann", "\n", "Lee", "\n\n", "Oslo", " "])
+    assert [doc[s:e].text.split() for s, e in enumerate_spans(doc, 6).tolist()] == [
+        ["Ann"],
+        ["Ann", "Lee"],
+        ["Lee"],
+        ["Oslo"],
+    ]
+
+
+def test_pairs_too_far_apart_are_not_looked_at(nlp: Language):
+    relations = nlp.get_pipe("docre_relations")
+    docs = []
+    for _ in range(2):
+        doc = Doc(nlp.vocab, words=["w"] * 60)
+        set_clusters(doc, [[(0, 1), (40, 41)], [(50, 52)], [(20, 21)]])
+        docs.append(doc)
+    distances = pair_distances(make_pairs([[[(0, 1), (40, 41)], [(50, 52)], [(20, 21)]]] * 2))
+    assert distances.tolist() == [10, 20, 10, 30, 20, 30] * 2
+    relations.cfg["max_pair_distance"] = 20
+    with pytest.warns(UserWarning, match="RW09.* 4 of 12"):
+        batch = relations.make_batch(docs)
+    assert list(zip(batch.head.tolist(), batch.tail.tolist())) == [
+        *[(0, 1), (0, 2), (1, 0), (2, 0)],
+        *[(3, 4), (3, 5), (4, 3), (5, 3)],
+    ]
 
 
 @given(st.sets(st.tuples(st.integers(0, 11), st.integers(1, 4)), max_size=5), st.integers(0, 30))

@@ -148,12 +148,27 @@ def test_components_sourced_into_another_pipeline(nlp: Language, sample_docs):
 def test_listeners_match_one_exact_name(nlp: Language):
     encoder = nlp.get_pipe("docre_transformer")
     assert isinstance(encoder, DocreTransformer) and encoder.listening_components == COMPONENTS
-    other = DocreTransformer(nlp, encoder.model, name="another", max_batch_items=100)
+    other = DocreTransformer(nlp.vocab, encoder.model, name="another", max_batch_items=100)
     other.find_listeners(nlp.get_pipe("docre_mentions"))
     assert other.listeners == []
 
 
 def test_disabled_reader_does_not_keep_the_output(nlp: Language):
     with nlp.select_pipes(disable=["docre_relations"]):
-        doc = nlp("Mara Lind founded Acme in Oslo.")
-    assert not [key for key in doc.user_data if not isinstance(key, tuple)]
+        docs = list(nlp.pipe(["Mara Lind founded Acme in Oslo."] * 3))
+    assert not [key for doc in docs for key in doc.user_data if not isinstance(key, tuple)]
+    assert nlp("Mara Lind founded Acme in Oslo.")._.relations is not None
+
+
+def test_sharing_with_a_pipeline_that_disables_components(nlp: Language, sample_docs):
+    nlp.get_pipe("docre_mentions").cfg["threshold"] = 0.45
+    text = sample_docs[0].text
+    wanted = layers_of(nlp(text))
+    host = spacy.blank("en")
+    host.add_pipe("sentencizer")
+    for name in nlp.pipe_names[1:]:
+        host.add_pipe(name, name="rel" if name == "docre_relations" else name, source=nlp)
+    with nlp.select_pipes(disable=["docre_types", "docre_relations"]):
+        assert layers_of(host(text)) == wanted
+        assert [layers_of(doc) for doc in host.pipe([text, text])] == [wanted, wanted]
+    assert layers_of(nlp(text)) == wanted

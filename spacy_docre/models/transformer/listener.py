@@ -37,6 +37,7 @@ class DocreListener(Model):
         super().__init__(self.name, forward, dims={"nO": None})
         self.upstream_name = upstream_name
         self.component_name = ""
+        self.n_streams = 0  # streams of Docs that the component is working on
         self._batch: Optional[Tuple[BatchId, EncodedBatch, Callable[[Gradients], None]]] = None
 
     def receive(self, ids: BatchId, encoded: EncodedBatch, accumulate: Callable[[Gradients], None]) -> None:
