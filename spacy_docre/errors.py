@@ -65,6 +65,7 @@ class Errors(metaclass=ErrorsWithCodes):
     R154 = "{path} does not fit the installed packages: component '{name}': {problem}."
     R155 = "Can't find the pipeline {model!r}: neither an installed package nor a folder. In a checkout, `make demo` installs the packed en_docre."
     R156 = "The relation {label!r} has two identifiers, {first} and {second}. Labels have to be unique."
+    R158 = "{model} is a packed model, or what unzipping one leaves. Use `python -m spacy_docre unpack FILE.zip FOLDER` and name the folder."
     R157 = "{path} has no layout known here: expected redocred/train.json, redocred/dev.json and docred/rel_info.json, or *train.jsonl and *dev.jsonl."
 
     # Maths and models

@@ -3,14 +3,13 @@
 import textwrap
 from typing import List, Tuple
 
-import spacy
 import typer
 from spacy.tokens import Doc
 from wasabi import table
 
-from ..errors import Errors
 from . import app
 from .convert import one_line_errors
+from .loading import load_pipeline
 
 # Invented for this project, in the style of an encyclopedia.
 TEXT = (
@@ -35,9 +34,7 @@ def demo_cli(model: str = MODEL, text: str = PARAGRAPH) -> None:
     Example: python -m spacy_docre demo --text "Ada Lovelace was born in London."
     """
     with one_line_errors():
-        if not spacy.util.is_package(model) and not spacy.util.ensure_path(model).exists():
-            raise ValueError(Errors.R155.format(model=model))
-        doc = spacy.load(model)(text)
+        doc = load_pipeline(model)(text)
     typer.echo(textwrap.fill(" ".join(doc.text.split()), 120) + "\n")
     typer.echo(entity_table(doc) + "\n")
     typer.echo(relation_table(doc))

@@ -3,12 +3,12 @@
 import shutil
 from pathlib import Path
 
-import spacy
 import typer
 
 from ..errors import Errors
 from . import app
 from .convert import one_line_errors
+from .loading import load_pipeline
 
 MODEL = typer.Argument(..., metavar="MODEL", help="Trained pipeline: a folder or an installed package.")
 OUT = typer.Argument(..., metavar="OUT", help="File to write, such as en_docre.zip.")
@@ -27,7 +27,7 @@ def pack_cli(model: str = MODEL, out: Path = OUT, name: str = NAME) -> None:
     from ..packed import pack_pipeline, write_archive  # imports torch, which other commands do without
 
     with one_line_errors():
-        members, components = pack_pipeline(spacy.load(model), name=name)
+        members, components = pack_pipeline(load_pipeline(model), name=name)
         write_archive(out, members)
     typer.echo(f"{'component':<24} {'weights':>12}  largest relative error")
     for component in components:

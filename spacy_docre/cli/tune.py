@@ -11,6 +11,7 @@ from tqdm import tqdm
 from ..readers.corpus import create_docre_corpus
 from . import app
 from .convert import one_line_errors
+from .loading import load_pipeline
 
 MODEL = typer.Argument(..., metavar="MODEL", help="Installed pipeline or folder.")
 CORPUS = typer.Argument(..., metavar="CORPUS", help="Gold documents: .spacy, a folder of them, or several by commas.")
@@ -40,7 +41,7 @@ def tune_cli(
         from ..pipeline.relations import DocreRelations
         from ..pipeline.tuning import find_pipe, tune_thresholds
 
-        nlp = spacy.load(model)
+        nlp = load_pipeline(model)
         examples = create_docre_corpus(corpus)(nlp)
         result = tune_thresholds(
             nlp,

@@ -41,3 +41,12 @@ def test_command(tiny_nlp, tmp_path):
     assert done.exit_code == 0 and done.output.startswith("Ada lives in Oslo.")
     missing = CliRunner().invoke(app, ["demo", "--model", "no_such_model"])
     assert missing.exit_code == 1 and "R155" in missing.output
+
+
+@pytest.mark.parametrize("command", [["demo", "-m"], ["evaluate"], ["tune"], ["pack"]])
+def test_missing_and_packed_models_are_told_apart(tmp_path, command):
+    (tmp_path / "packed.zip").write_bytes(b"")
+    rest = {"evaluate": ["dev.spacy"], "tune": ["dev.spacy"], "pack": ["out.zip"]}.get(command[0], [])
+    for model, code in [("no_such_model", "R155"), (tmp_path / "packed.zip", "R158"), (tmp_path, "R155")]:
+        done = CliRunner().invoke(app, [*command, str(model), *rest])
+        assert done.exit_code == 1 and code in done.output, done.output
