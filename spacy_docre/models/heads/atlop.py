@@ -79,8 +79,9 @@ class AtlopHead(nn.Module):
         pair, head, tail = list_mention_pairs(batch)
         one, other, unordered = unordered_pairs(batch)
         rows = lay_out_rows(encoded, first, last, e.entity)
-        attention = pair_attention(group_attention(encoded, rows), meet(rows, one, other))
-        mass = sentence_mass(encoded, attention, meet(rows, one, other), len(one), sentence)
+        places = meet(rows, one, other)
+        attention = pair_attention(group_attention(encoded, rows), places)
+        mass = sentence_mass(encoded, attention, places, len(one), sentence)
         return Explanation(pair, head, tail, overlap_weights(encoded, first, last, pair, head, tail), mass[unordered])
 
 
