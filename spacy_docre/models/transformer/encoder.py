@@ -67,7 +67,7 @@ def load_encoder(name: str, *, dropout: float, attention_dropout: float, options
         objects = huggingface_from_pretrained(source, {"use_fast": True}, {**rates, **options})
     except (OSError, ImportError, ValueError) as error:
         problem = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise ValueError(Errors.R303.format(name=name, problem=problem)) from error
+        raise ValueError(Errors.R303.format(name=name, problem=problem.rstrip("."))) from error
     forget_origin(objects)
     return objects
 
