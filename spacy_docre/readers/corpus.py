@@ -107,7 +107,8 @@ class DocreCorpus:
             try:
                 docs = DocBin().from_disk(path).get_docs(nlp.vocab)
             except Exception as e:  # srsly and zlib have their own for each kind of damage
-                raise ValueError(Errors.R120.format(path=path, problem=str(e).rstrip(".") or type(e).__name__)) from None
+                problem = str(e).rstrip(".") or type(e).__name__
+                raise ValueError(Errors.R120.format(path=path, problem=problem)) from None
             yield from docs
 
     def make_predicted(self, nlp: Language, reference: Doc) -> Doc:
