@@ -46,7 +46,6 @@ class Layout:
     token_last: Ints1d  # (T,)
     token_offsets: Ints1d  # first token of each document, (B + 1,)
     piece_offsets: Ints1d  # first piece of each document, (B + 1,)
-    window_doc: Ints1d  # (windows,)
     window_first: Ints1d  # (windows,)
     window_last: Ints1d  # (windows,)
     lengths: Ints1d  # (windows,)
@@ -81,7 +80,6 @@ def make_layout(docs: Sequence[DocWindows], n_positions: int) -> Layout:
         token_last=_cat([d.token_last + p for d, p in zip(docs, pieces)]),
         token_offsets=tokens,
         piece_offsets=pieces,
-        window_doc=numpy.repeat(numpy.arange(len(docs)), [d.n_windows for d in docs]),
         window_first=_cat([d.window_first + p for d, p in zip(docs, pieces)]),
         window_last=_cat([d.window_last + p for d, p in zip(docs, pieces)]),
         lengths=_cat([d.lengths for d in docs]),

@@ -102,7 +102,7 @@ def meet(rows: WindowRows, first: Ints1d, second: Ints1d) -> PairPlaces:
 
     first, second (Ints1d): The groups of each pair. Shape (U,).
     """
-    n_windows, n_slots = rows.weight.shape[:2]
+    n_windows = len(rows.weight)
     n_groups = int(max(rows.group.max(initial=-1), first.max(initial=-1), second.max(initial=-1))) + 1
     order = numpy.lexsort((rows.window, rows.group))
     window, slot = rows.window[order], rows.slot[order]

@@ -153,13 +153,6 @@ class DocrePipe(TrainablePipe):
             self.finish_update(sgd)
         return losses
 
-    def get_loss(self, examples: Iterable[Example], scores: Scores) -> Tuple[float, Dict[str, Any]]:
-        """RETURNS (Tuple[float, Dict[str, Any]]): Loss of the training batch of these Examples, and its gradient."""
-        training = self.make_training_batch(list(examples))
-        if training is None:
-            return 0.0, {}
-        return differentiate(self.model.attrs["loss"], scores, *training[1], weight=self.cfg["loss_weight"])
-
     def rehearse(self, examples: Iterable[Example], **kwargs: Any) -> Dict[str, float]:
         """RAISES (ValueError): Always; rehearsal is not defined for span and pair scores."""
         raise ValueError(Errors.R207.format(name=self.name))

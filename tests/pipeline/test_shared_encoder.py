@@ -127,15 +127,21 @@ def test_replaced_listener_gives_the_same_result(nlp: Language, sample_docs):
     assert layers_of(nlp(sample_docs[0].text)) == wanted
 
 
+def make_host(source: Language, **names: str) -> Language:
+    """A blank pipeline with the components of another one, some of them under other names."""
+    host = spacy.blank("en")
+    host.add_pipe("sentencizer")
+    for name in source.pipe_names:
+        if name.startswith("docre_"):
+            host.add_pipe(name, name=names.get(name, name), source=source)
+    return host
+
+
 def test_components_sourced_into_another_pipeline(nlp: Language, sample_docs):
     nlp.get_pipe("docre_mentions").cfg["threshold"] = 0.45
     text = sample_docs[0].text
     wanted = layers_of(nlp(text))
-    host = spacy.blank("en")
-    host.add_pipe("sentencizer")
-    for name in nlp.pipe_names:
-        if name.startswith("docre_"):
-            host.add_pipe(name, source=nlp)
+    host = make_host(nlp)
     del nlp
     gc.collect()
     doc = host(text)
@@ -164,10 +170,7 @@ def test_sharing_with_a_pipeline_that_disables_components(nlp: Language, sample_
     nlp.get_pipe("docre_mentions").cfg["threshold"] = 0.45
     text = sample_docs[0].text
     wanted = layers_of(nlp(text))
-    host = spacy.blank("en")
-    host.add_pipe("sentencizer")
-    for name in nlp.pipe_names[1:]:
-        host.add_pipe(name, name="rel" if name == "docre_relations" else name, source=nlp)
+    host = make_host(nlp, docre_relations="rel")
     with nlp.select_pipes(disable=["docre_types", "docre_relations"]):
         assert layers_of(host(text)) == wanted
         assert [layers_of(doc) for doc in host.pipe([text, text])] == [wanted, wanted]
