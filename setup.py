@@ -24,9 +24,12 @@ ENTRY_POINTS = {
         "spacy-docre.EntityTyper.v1 = spacy_docre.models.entity_typer:build_entity_typer",
         "spacy-docre.RelationModel.v1 = spacy_docre.models.relation_model:build_relation_model",
         "spacy-docre.AtlopHead.v1 = spacy_docre.models.heads.atlop:build_atlop_head",
+        "spacy-docre.JerexGlobalHead.v1 = spacy_docre.models.heads.jerex:build_jerex_global_head",
+        "spacy-docre.JerexMultiInstanceHead.v1 = spacy_docre.models.heads.jerex:build_jerex_multi_instance_head",
     ],
     "thinc_losses": [
         "spacy-docre.AdaptiveThreshold.v1 = spacy_docre.models.losses:configure_adaptive_threshold",
+        "spacy-docre.BinaryCrossEntropy.v1 = spacy_docre.models.losses:configure_binary_cross_entropy",
     ],
     "spacy_readers": [
         "spacy-docre.Corpus.v1 = spacy_docre.readers.corpus:create_docre_corpus",
@@ -64,7 +67,7 @@ setup(
         "safetensors>=0.4",
         "numpy>=2.0,<3",
         "scipy>=1.11",
-        "rapidfuzz>=3.6",
+        "rapidfuzz>=3.8",
         "srsly>=2.4.8",
         "wasabi>=1.1",
         "typer>=0.12",

@@ -21,6 +21,7 @@ ENTITIES_ATTR = "entities"
 DATA_SUFFIX = "_data"
 GIVEN_ATTR = "docre_given"
 TITLE_ATTR = "docre_title"
+SKIPPED_ATTR = "docre_skipped"
 LAYERS = ("tokens", "sents", "mentions", "clusters", "types")
 
 Triple = Tuple[int, str, int]
@@ -30,6 +31,15 @@ def get_title(doc: Doc) -> str:
     """RETURNS (str): Title or id of a document, else its first words; for messages."""
     title = doc._.get(TITLE_ATTR)
     return title or doc.text[:40].strip() or "(empty document)"
+
+
+def note_skipped(doc: Doc, component: str, what: str, n: int) -> None:
+    """Count on the Doc, under `doc._.docre_skipped["component: what"]`, what a component did not look at."""
+    counts = dict(doc._.get(SKIPPED_ATTR) or {})
+    key = f"{component}: {what}"
+    if n or key in counts:
+        counts[key] = int(n)
+        doc._.set(SKIPPED_ATTR, counts)
 
 
 # Mentions
@@ -296,7 +306,7 @@ def install_extensions(
     entities_attr (str): Name of the view on the clusters.
     prefix (str): Prefix of the cluster span groups the views read.
     """
-    for attr in (GIVEN_ATTR, TITLE_ATTR, relations_attr + DATA_SUFFIX):
+    for attr in (GIVEN_ATTR, TITLE_ATTR, SKIPPED_ATTR, relations_attr + DATA_SUFFIX):
         if not Doc.has_extension(attr):
             Doc.set_extension(attr, default=None)
     _install_view(relations_attr, _RelationsGetter(relations_attr, prefix), _RelationsSetter(relations_attr, prefix))

@@ -69,15 +69,19 @@ class Errors(metaclass=ErrorsWithCodes):
     R157 = "{path} has no layout known here: expected redocred/train.json, redocred/dev.json and docred/rel_info.json, or *train.jsonl and *dev.jsonl."
 
     # Maths and models
-    R301 = "Scores and labels differ in shape: {logits} against {gold}."
+    R301 = "Scores of shape {logits} do not fit labels of shape {gold}. Scores with a threshold class have one column more than the labels, others as many."
     R302 = "The width {width} is not a multiple of block_size {block_size}."
     R303 = (
-        "Can't find the encoder {name!r}: {problem}. Give a Hugging Face name, a folder with config.json, or "
+        "Can't load the encoder {name!r}: {problem}. Give a Hugging Face name, a folder with config.json, or "
         "'package:NAME' for weights inside an installed Python package."
     )
     R304 = "{path} is not a packed model of spacy_docre: {problem}"
     R305 = "Unknown {what} {value!r}. Choose from: {options}."
     R306 = "The encoder {name!r} takes {limit} word pieces, too few for a window of at least {minimum} besides its special pieces."
+    R307 = (
+        "The encoder {name!r} (of the family {family}) does not serve: {problem}. Take one in which every word piece of "
+        "a window attends to every other, such as BERT, RoBERTa, XLM-R, DistilBERT, ELECTRA, ALBERT, MPNet, DeBERTa."
+    )
 
 
 class Warnings(metaclass=ErrorsWithCodes):
@@ -94,4 +98,13 @@ class Warnings(metaclass=ErrorsWithCodes):
     RW06 = "'{name}': training documents have labels the model does not know ({labels}); they are not trained on."
     RW07 = "The tokenizer of '{name}' gives no character offsets (not a fast tokenizer): tokens are split one by one, which is slower."
     RW08 = "{n} given gold mention(s) do not lie on token boundaries of the pipeline's tokenizer, and are left out."
-    RW09 = "'{name}': {n} of {total} entity pairs are more than max_pair_distance ({limit}) tokens apart and are not looked at."
+    RW09 = (
+        "'{name}': {n} of {total} entity pairs of a long document ({title}) are not looked at: they are more than max_pair_distance ({limit}) "
+        "tokens apart, or beyond max_entities. Counts of each document are in doc._.docre_skipped."
+    )
+    RW10 = "The encoder {name!r} has no weights for {n} of its parameters ({first}, ...): they start at random. Check whether its files belong together."
+    RW12 = (
+        "'{name}': {n} mention pairs of a long document ({title}) are not compared: they are more than max_pair_distance ({limit}) tokens apart "
+        "and share no name token. Counts of each document are in doc._.docre_skipped."
+    )
+    RW13 = "'{name}': {n} mentions of a document ({title}) are left out: it has more than max_mentions ({share}) times its tokens. Raise the threshold, or max_mentions."

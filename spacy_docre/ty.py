@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Dict, Tuple
 
+import numpy
 from spacy.tokens import Span
 from thinc.types import Ints1d, Ints2d
 
@@ -146,9 +147,20 @@ class EntityBatch:
     entity: Ints1d  # row of each mention's entity, rising, (M,)
     doc: Ints1d  # row of each entity's document, (E,)
     label: Ints1d  # number of each entity's type, -1 where unknown, (E,)
+    sentence: Ints1d  # sentence of each mention, counted within its document, (M,)
 
     def __len__(self) -> int:
         return len(self.doc)
+
+    def select(self, rows: Ints1d) -> "EntityBatch":
+        """RETURNS (EntityBatch): The entities of these rows, which rise."""
+        number = numpy.full(len(self), -1)
+        number[rows] = numpy.arange(len(rows))
+        m, kept = self.mentions, number[self.entity] >= 0
+        mentions = SpanBatch(m.doc[kept], m.start[kept], m.end[kept])
+        return EntityBatch(
+            mentions, number[self.entity[kept]], self.doc[rows], self.label[rows], self.sentence[kept]
+        )
 
 
 @dataclass(frozen=True)
@@ -166,3 +178,10 @@ class PairBatch:
 
     def __len__(self) -> int:
         return len(self.head)
+
+    def select(self, rows: Ints1d) -> Tuple["PairBatch", Ints1d]:
+        """RETURNS (Tuple[PairBatch, Ints1d]): The pairs of these rows with their entities alone, and the rows these
+        entities have here."""
+        entities = numpy.unique([self.head[rows], self.tail[rows]])
+        head, tail = numpy.searchsorted(entities, [self.head[rows], self.tail[rows]])
+        return PairBatch(self.entities.select(entities), head, tail), entities

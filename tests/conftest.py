@@ -8,8 +8,6 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import json
-import re
-from collections import Counter
 from pathlib import Path
 from typing import Any, Callable, Dict, List
 
@@ -25,7 +23,6 @@ from spacy_docre.readers.jsonl import read_jsonl
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = sorted((ROOT / "assets").glob("sample_*.jsonl"))
-SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
 
 # Examples are the same in every run: what fails once fails again.
 settings.register_profile("docre", deadline=None, max_examples=50, derandomize=True)
@@ -61,6 +58,8 @@ def make_encoder(sample_text: str, tmp_path_factory: pytest.TempPathFactory) -> 
     model_type (str): Family, as transformers calls it.
     options: Settings of its config, beyond width 32, 2 layers, 2 heads, 64 positions.
     """
+    from tiny_encoders import save_encoder
+
     built: Dict[Any, str] = {}
 
     def make(model_type: str = "bert", **options: Any) -> str:
@@ -71,37 +70,6 @@ def make_encoder(sample_text: str, tmp_path_factory: pytest.TempPathFactory) -> 
         return built[key]
 
     return make
-
-
-def save_encoder(folder: str, model_type: str, text: str, options: Dict[str, Any]) -> None:
-    import torch
-    from transformers import AutoModel, BertTokenizerFast
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-
-    # Padding is piece 1, as RoBERTa has it, whose position embeddings start behind it.
-    characters = sorted(set(text.lower()) - set(" \n"))
-    words = [word for word, n in Counter(re.findall(r"\w+", text.lower())).most_common(300) if len(word) > 1]
-    pieces = ["[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]", *characters, *(f"##{c}" for c in characters), *words]
-    os.makedirs(folder)
-    vocab_file = Path(folder) / "vocab.txt"
-    vocab_file.write_text("\n".join(pieces), encoding="utf8")
-    tokenizer = BertTokenizerFast(vocab_file=str(vocab_file), do_lower_case=True, mask_token="[MASK]", **SPECIAL)
-    names = {
-        "distilbert": {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 48},
-        "default": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48},
-    }
-    sizes = {"vocab_size": len(pieces), "max_position_embeddings": 64, "pad_token_id": 1}
-    sizes.update(names.get(model_type, names["default"]), **options)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = AutoModel.from_config(CONFIG_MAPPING[model_type](**sizes))
-        for name, parameter in model.named_parameters():
-            # Rows of fresh encoders are all but uniform, and biases 0: too tame to show a mistake.
-            if "norm" not in name.lower():
-                torch.nn.init.normal_(parameter, std=0.2)
-    model.eval().save_pretrained(folder, safe_serialization=True)
-    tokenizer.save_pretrained(folder)
-    vocab_file.unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="session")

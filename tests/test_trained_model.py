@@ -58,6 +58,7 @@ def test_attention_rows_equal_the_encoders_own(nlp: Language):
     assert torch.allclose(encoded.hidden, output.last_hidden_state, atol=1e-4)
 
 
+@pytest.mark.filterwarnings(r"ignore:\[(RW09|RW12)\]")  # pairs far apart
 def test_document_beyond_the_encoders_limit(nlp: Language):
     long_text = " ".join([TEXT] * 20)
     encoding = nlp.get_pipe("docre_transformer").predict([nlp.make_doc(long_text)])[0]
@@ -65,6 +66,8 @@ def test_document_beyond_the_encoders_limit(nlp: Language):
     doc = nlp(long_text)
     assert doc.spans["mentions"][-1].start > len(doc) - 12
     assert doc._.relations
+    skipped = doc._.docre_skipped
+    assert skipped["docre_clusters: mention pairs"] > 0 and skipped["docre_relations: entity pairs"] >= 0
 
 
 def test_one_training_step_moves_every_component(sample_docs):

@@ -8,6 +8,7 @@ from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
 from spacy_docre.attributes import set_clusters, set_mentions, set_relations
+from spacy_docre.ty import EntityBatch, PairBatch, SpanBatch
 
 Span = Tuple[int, int]
 
@@ -99,6 +100,35 @@ def encode_at_random(
     padding = torch.arange(s)[None] >= torch.as_tensor(layout.lengths)[:, None]
     rows = draw(n, n_heads, s, s).masked_fill(padding[:, None, None], -torch.inf).softmax(-1)
     return EncodedBatch(hidden, None, None, rows, layout, tuple(docs))
+
+
+def pair_up(
+    docs: Sequence[Sequence[Sequence[Span]]],
+    pairs: Optional[Sequence[Tuple[int, int]]] = None,
+    *,
+    types: Optional[Sequence[int]] = None,
+    sents: Sequence[Sequence[int]] = (),
+) -> PairBatch:
+    """Build a PairBatch.
+
+    docs: Mentions of each entity of each document.
+    pairs (Optional[Sequence[Tuple[int, int]]]): Entities of each pair, counted over the batch; None: all ordered pairs.
+    types (Optional[Sequence[int]]): Type of each entity of the batch; None: unknown.
+    sents (Sequence[Sequence[int]]): First token of each sentence of each document, by default one.
+    """
+    flat = [(d, spans) for d, entities in enumerate(docs) for spans in entities]
+    rows = [(d, start, end, e) for e, (d, spans) in enumerate(flat) for start, end in spans]
+    doc, start, end, entity = numpy.asarray(rows, dtype="int64").reshape(-1, 4).T
+    of_doc = numpy.asarray([d for d, _ in flat], dtype="int64")
+    starts = dict(enumerate(sents))
+    sentence = [sum(s <= token for s in starts.get(d, [0])) - 1 for d, token, _, _ in rows]
+    if pairs is None:
+        n = range(len(flat))
+        pairs = [(h, t) for h in n for t in n if h != t and of_doc[h] == of_doc[t]]
+    head, tail = numpy.asarray(pairs, dtype="int64").reshape(-1, 2).T
+    label = numpy.full(len(flat), -1) if types is None else numpy.asarray(types, dtype="int64")
+    entities = EntityBatch(SpanBatch(doc, start, end), entity, of_doc, label, numpy.asarray(sentence, dtype="int64"))
+    return PairBatch(entities, head, tail)
 
 
 def list_rows(tensor: Any) -> List[Any]:

@@ -39,7 +39,7 @@ def tune_cli(
         from ..pipeline.clusters import DocreClusters
         from ..pipeline.mentions import DocreMentions
         from ..pipeline.relations import DocreRelations
-        from ..pipeline.tuning import find_pipe, tune_thresholds
+        from ..pipeline.tuning import current_threshold, find_pipe, threshold_settings, tune_thresholds
 
         nlp = load_pipeline(model)
         examples = create_docre_corpus(corpus)(nlp)
@@ -50,7 +50,7 @@ def tune_cli(
             progress=lambda batches: tqdm(batches, desc="Tuning", unit=" batches", file=sys.stderr),
         )
         pipes = [find_pipe(nlp, kind) for kind in (DocreMentions, DocreClusters, DocreRelations)]
-        current = tuple(round(pipe.cfg["threshold"], 6) for pipe in pipes)
+        current = tuple(round(current_threshold(pipe), 6) for pipe in pipes)
         typer.echo("| mentions | clusters | relations | strict relation F1 |")
         typer.echo("|---|---|---|---|")
         for cell in sorted(result.relations, key=lambda c: -result.relations[c])[:10]:
@@ -60,9 +60,9 @@ def tune_cli(
         typer.echo(f"Best: {result.best}, F1 {100 * result.relations[result.best]:.2f}")
         if output is not None:
             for pipe, threshold in zip(pipes, result.best):
-                pipe.cfg["threshold"] = threshold
-                # The config has the setting, too, and is what a new component is built from.
-                nlp.config["components"][pipe.name]["threshold"] = threshold
-                nlp._pipe_configs[pipe.name]["threshold"] = threshold
+                settings = threshold_settings(pipe, threshold)
+                # The config has the settings, too, and is what a new component is built from.
+                for place in (pipe.cfg, nlp.config["components"][pipe.name], nlp._pipe_configs[pipe.name]):
+                    place.update(settings)
             nlp.to_disk(output)
             typer.echo(f"Saved to {output}")

@@ -1,12 +1,17 @@
 """What the encoder hands to the heads: padded windows, and where each token lies in them."""
 
 from dataclasses import dataclass, field, replace
-from typing import List, Optional, Sequence, Set, Tuple
+from typing import Iterator, List, Optional, Sequence, Set, Tuple
 
 import numpy
 import torch
 from thinc.types import Ints1d, Ints2d
 from torch import Tensor
+
+from .segments import range_max
+
+
+_MAX_PADDING = 0.1
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,48 @@ def make_layout(docs: Sequence[DocWindows], n_positions: int) -> Layout:
 
 
 @dataclass(frozen=True)
+class WindowGroup:
+    """Some windows of a batch, of similar length.
+
+    number (Ints1d): Number of each window in the batch. Shape (w,).
+    lengths (Ints1d): Positions of each window; the longest has S. Shape (w,).
+    hidden (Tensor): Shape (w, S, H).
+    queries, keys (Optional[Tensor]): Shape (w, heads, S, H / heads).
+    attention (Optional[Tensor]): Shape (w, heads, S, S).
+    """
+
+    number: Ints1d
+    lengths: Ints1d
+    hidden: Tensor
+    queries: Optional[Tensor]
+    keys: Optional[Tensor]
+    attention: Optional[Tensor]
+
+    def mask(self) -> Tensor:
+        """RETURNS (Tensor): Which positions are not padding. Shape (w, S), bool."""
+        length = torch.as_tensor(self.lengths, device=self.hidden.device)
+        return torch.arange(self.hidden.shape[1], device=self.hidden.device) < length[:, None]
+
+    def attention_rows(self, position: Ints2d) -> Tensor:
+        """Compute rows of the last layer's attention, softmax(q k^T / sqrt(d)), with gradient.
+
+        position (Ints2d): Positions whose rows are wanted, for each window. Shape (w, N).
+        RETURNS (Tensor): Shape (w, heads, N, S), float32 at least; padding columns are 0.
+        """
+        index = torch.as_tensor(position, dtype=torch.long, device=self.hidden.device)
+        if self.attention is not None:
+            n = self.attention.shape
+            return widen(self.attention.gather(2, index[:, None, :, None].expand(n[0], n[1], index.shape[1], n[3])))
+        assert self.queries is not None and self.keys is not None
+        n = self.queries.shape
+        queries = widen(self.queries.gather(2, index[:, None, :, None].expand(n[0], n[1], index.shape[1], n[3])))
+        scores = (queries / n[3] ** 0.5) @ widen(self.keys).transpose(-1, -2)
+        if (self.lengths < n[2]).any():
+            scores = scores.masked_fill(~self.mask()[:, None, None], -torch.inf)
+        return scores.softmax(-1)
+
+
+@dataclass(frozen=True)
 class EncodedBatch:
     """Encoder output of a batch.
 
@@ -112,33 +159,71 @@ class EncodedBatch:
 
     def pieces(self) -> Tensor:
         """RETURNS (Tensor): Vector of each word piece, special pieces and padding left out. Shape (W, H)."""
-        flat = self.hidden.reshape(-1, self.width)
-        return flat[self.index(self.layout.piece_rows)]
-
-    def mask(self) -> Tensor:
-        """RETURNS (Tensor): Which positions are not padding. Shape (windows, S), bool."""
-        positions = torch.arange(self.hidden.shape[1], device=self.hidden.device)
-        return positions[None] < self.index(self.layout.lengths)[:, None]
+        return self.hidden.reshape(-1, self.width).index_select(0, self.index(self.layout.piece_rows))
 
     def index(self, array: numpy.ndarray) -> Tensor:
         """Bring an index array to the device of the vectors."""
         return torch.as_tensor(array, dtype=torch.long, device=self.hidden.device)
 
-    def attention_rows(self, position: Ints2d) -> Tensor:
-        """Compute rows of the last layer's attention, softmax(q k^T / sqrt(d)), with gradient.
+    def window_groups(self, wanted: Ints1d, max_positions: int) -> Iterator[WindowGroup]:
+        """Cut windows into groups of similar length, so that little is computed on padding and memory is bounded.
 
-        position (Ints2d): Positions whose rows are wanted, for each window. Shape (windows, N).
-        RETURNS (Tensor): Shape (windows, heads, N, S), float32 at least; padding columns are 0.
+        wanted (Ints1d): Numbers of the windows. Shape (w,).
+        max_positions (int): Positions in a group (a single window may exceed it).
         """
-        index = self.index(position)
-        if self.attention is not None:
-            n = self.attention.shape
-            return widen(self.attention.gather(2, index[:, None, :, None].expand(n[0], n[1], index.shape[1], n[3])))
-        assert self.queries is not None and self.keys is not None
-        n = self.queries.shape
-        queries = self.queries.gather(2, index[:, None, :, None].expand(n[0], n[1], index.shape[1], n[3]))
-        scores = widen(queries) @ widen(self.keys).transpose(-1, -2) / n[3] ** 0.5
-        return scores.masked_fill(~self.mask()[:, None, None], -torch.inf).softmax(-1)
+        lengths = self.layout.lengths
+        buckets = [wanted[bucket] for bucket in bucket_windows(lengths[wanted], max_positions, _MAX_PADDING)]
+        order = _cat(buckets)
+        everything = len(order) == len(lengths) and (order == numpy.arange(len(order))).all()
+        sizes = [len(bucket) for bucket in buckets]
+        # One selection, then cuts: the gradient of cuts is put together without a sum over full-sized tensors.
+        parts: List[Sequence[Optional[Tensor]]] = [
+            [None] * len(sizes)
+            if t is None
+            else (t if everything else t.index_select(0, self.index(order))).split(sizes)
+            for t in self.tensors()
+        ]
+        for bucket, hidden, queries, keys, attention in zip(buckets, *parts):
+            s = int(lengths[bucket].max())
+            assert hidden is not None
+            yield WindowGroup(
+                bucket,
+                lengths[bucket],
+                hidden[:, :s],
+                None if queries is None else queries[:, :, :s],
+                None if keys is None else keys[:, :, :s],
+                None if attention is None else attention[:, :, :s, :s],
+            )
+
+    def max_pool(self, first: Ints1d, last: Ints1d) -> Tensor:
+        """Take the maximum over the vectors of pieces [first, last) for many ranges at once; see range_max.
+
+        first, last (Ints1d): Pieces of the batch. Shape (K,).
+        RETURNS (Tensor): Shape (K, H); zeros for empty ranges.
+        """
+        # Only pieces inside some range are looked at; those of a range still follow one another.
+        n = len(self.layout.piece_rows)
+        full = last > first
+        edges = numpy.bincount(first[full], minlength=n + 1) - numpy.bincount(last[full], minlength=n + 1)
+        wanted = numpy.cumsum(edges)[:n] > 0
+        number = numpy.concatenate([[0], numpy.cumsum(wanted)])
+        rows = self.index(self.layout.piece_rows[wanted])
+        return range_max(self.hidden.reshape(-1, self.width).index_select(0, rows), number[first], number[last])
+
+    def all_windows(self) -> WindowGroup:
+        """RETURNS (WindowGroup): All windows, padded to the longest."""
+        lengths = self.layout.lengths
+        return WindowGroup(
+            numpy.arange(len(lengths)), lengths, self.hidden, self.queries, self.keys, self.attention
+        )
+
+    def mask(self) -> Tensor:
+        """RETURNS (Tensor): Which positions are not padding. Shape (windows, S), bool."""
+        return self.all_windows().mask()
+
+    def attention_rows(self, position: Ints2d) -> Tensor:
+        """RETURNS (Tensor): Attention rows of all windows, (windows, heads, N, S); see WindowGroup.attention_rows."""
+        return self.all_windows().attention_rows(position)
 
     def tensors(self) -> List[Optional[Tensor]]:
         return [self.hidden, self.queries, self.keys, self.attention]
@@ -210,6 +295,29 @@ def join_encodings(encodings: Sequence[DocEncoding]) -> EncodedBatch:
         make_layout([e.windows for e in encodings], s),
         tuple(e.windows for e in encodings),
     )
+
+
+def bucket_windows(lengths: Ints1d, max_items: int, max_padding: float) -> List[Ints1d]:
+    """Group windows of similar length.
+
+    lengths (Ints1d): Positions of each window.
+    max_items (int): Positions in a group, padding included (a single window may exceed it).
+    max_padding (float): Share of padding that a group may have.
+    RETURNS (List[Ints1d]): Window numbers of each group, longest first.
+    """
+    order = numpy.argsort(-lengths, kind="stable")
+    groups: List[List[int]] = []
+    filled = 0
+    for w in order:
+        if groups:
+            width, size = int(lengths[groups[-1][0]]), len(groups[-1]) + 1
+            filled += int(lengths[w])
+            if width * size <= max_items and filled >= (1 - max_padding) * width * size:
+                groups[-1].append(int(w))
+                continue
+        groups.append([int(w)])
+        filled = int(lengths[w])
+    return [numpy.asarray(g) for g in groups]
 
 
 def widen(tensor: Tensor) -> Tensor:

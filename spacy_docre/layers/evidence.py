@@ -1,74 +1,100 @@
 """What speaks for a relation: overlapping attention of mention pairs, and sentences with much of the context."""
 
-from typing import Tuple
+from dataclasses import dataclass
+from typing import Sequence, Tuple
 
 import numpy
 import torch
-from thinc.types import Floats1d, Floats2d, Ints1d
+from thinc.types import Floats1d, Ints1d
 
 from ..ty import PairBatch
 from .encoded import EncodedBatch
-from .local_context import PairPlaces, group_attention, lay_out_rows, meet
-from .segments import expand_ranges, segment_mean
+from .local_context import PairPlaces, attend, lay_out_rows, meet, pair_attention
+from .pairs import list_mention_pairs, share_out
+from .segments import expand_ranges
 
 
-def list_mention_pairs(batch: PairBatch) -> Tuple[Ints1d, Ints1d, Ints1d]:
-    """List the mention pairs of entity pairs.
+@dataclass(frozen=True)
+class SentenceShares:
+    """How the context attention of entity pairs spreads over sentences.
 
-    RETURNS (Tuple[Ints1d, Ints1d, Ints1d]): Rows of the entity pair, the head's mention and the tail's. Shape (N,).
+    pair, sentence (Ints1d): Row of the entity pair, sentence counted within its document. Shape (N,).
+    share (Floats1d): Sums to 1 over a pair; pairs that share no window have no row. Shape (N,).
     """
-    bounds = numpy.searchsorted(batch.entities.entity, numpy.arange(len(batch.entities) + 1))
-    size = bounds[1:] - bounds[:-1]
-    n_tail = size[batch.tail]
-    index, pair = expand_ranges(numpy.zeros(len(batch), dtype="int64"), size[batch.head] * n_tail)
-    return pair, bounds[batch.head][pair] + index // n_tail[pair], bounds[batch.tail][pair] + index % n_tail[pair]
+
+    pair: Ints1d
+    sentence: Ints1d
+    share: Floats1d
 
 
 @torch.no_grad()
-def overlap_weights(
-    encoded: EncodedBatch, first: Ints1d, last: Ints1d, pair: Ints1d, head: Ints1d, tail: Ints1d
-) -> Floats1d:
-    """Share out the overlap of attention rows among the mention pairs of each entity pair.
+def explain_by_attention(
+    encoded: EncodedBatch, first: Ints1d, last: Ints1d, batch: PairBatch, sentence: Ints1d
+) -> Tuple[Ints1d, Ints1d, Ints1d, Floats1d, SentenceShares]:
+    """Share out the overlap of attention rows among the mention pairs of each entity pair, and the entity pair's
+    context attention among the sentences of its document.
 
     first, last (Ints1d): Pieces [first, last) of each mention. Shape (M,).
-    pair, head, tail (Ints1d): Entity pair, head mention and tail mention of each mention pair. Shape (N,).
-    RETURNS (Floats1d): Sums to 1 over each entity pair; equal where no window holds a mention of both. Shape (N,).
+    batch (PairBatch): Entity pairs; a pair may come several times.
+    sentence (Ints1d): Sentence, counted within its document, of each token of the batch. Shape (T,).
+    RETURNS: Row of the entity pair, head mention, tail mention and weight of each mention pair (N,), and the sentences.
+        Weights sum to 1 over an entity pair; they are equal where no window holds a mention of both.
     """
-    rows = lay_out_rows(encoded, first, last, numpy.arange(len(first)))
-    flat = group_attention(encoded, rows).transpose(1, 2).flatten(2)  # (windows, mentions, heads * S)
-    places = meet(rows, head, tail)
-    window, one, other = (encoded.index(i) for i in (places.window, places.first, places.second))
-    overlap = (flat @ flat.transpose(1, 2))[window, one, other].double().cpu().numpy()
+    pair, head, tail = list_mention_pairs(batch)
+    by_mention = lay_out_rows(encoded, first, last, numpy.arange(len(first)))
+    by_entity = lay_out_rows(encoded, first, last, batch.entities.entity)
+    mentions_meet, entities_meet = meet(by_mention, head, tail), meet(by_entity, batch.head, batch.tail)
     weight = numpy.zeros(len(pair))
-    numpy.maximum.at(weight, places.pair, overlap)
-    total = numpy.bincount(pair, weight)[pair] if len(pair) else weight
-    count = numpy.bincount(pair)[pair] if len(pair) else weight
-    return numpy.where(total > 0, weight / numpy.where(total > 0, total, 1.0), 1.0 / numpy.maximum(count, 1))
+    shares = []
+    for part in attend(encoded, by_mention, numpy.unique(entities_meet.window)):
+        rows = part.groups(by_mention).transpose(1, 2).flatten(2)  # (w, mentions, heads * S)
+        inside = mentions_meet.select(part.windows.number)
+        window, one, other = (encoded.index(i) for i in (inside.window, inside.first, inside.second))
+        overlap = (rows @ rows.transpose(1, 2))[window, one, other].double().cpu().numpy()
+        numpy.maximum.at(weight, inside.pair, overlap)
+        inside = entities_meet.select(part.windows.number)
+        attention = pair_attention(part.groups(by_entity), inside)
+        shares.append(add_up_sentences(encoded, part.windows.number, attention, inside, sentence))
+    return pair, head, tail, share_out(weight, pair), join_shares(shares)
 
 
-@torch.no_grad()
-def sentence_mass(
-    encoded: EncodedBatch, attention: torch.Tensor, places: PairPlaces, n_pairs: int, sentence: Ints1d
-) -> Floats2d:
-    """Add up each pair's context attention over the sentences of its document.
+def add_up_sentences(
+    encoded: EncodedBatch, windows: Ints1d, attention: torch.Tensor, places: PairPlaces, sentence: Ints1d
+) -> SentenceShares:
+    """Add up context attention over the sentences of some windows; special pieces and padding are in none.
 
-    attention (torch.Tensor): a_ht in each window. Shape (windows, pairs, S).
+    windows (Ints1d): Numbers of the windows. Shape (w,).
+    attention (torch.Tensor): a_ht in each window. Shape (w, pairs, S).
     places (PairPlaces): Where the pairs lie in it.
     sentence (Ints1d): Sentence, counted within its document, of each token of the batch. Shape (T,).
-    RETURNS (Floats2d): Share of each sentence, without special pieces; zeros for pairs that share no window.
-        Shape (n_pairs, sentences of the longest document).
+    RETURNS (SentenceShares): Sums, window by window, not normalised.
     """
     layout = encoded.layout
-    n_sentences = int(sentence.max(initial=-1)) + 1
     piece, token = expand_ranges(layout.token_first, layout.token_last)
-    of_piece = numpy.full(len(layout.piece_rows), n_sentences, dtype="int64")
+    of_piece = numpy.full(len(layout.piece_rows), -1, dtype="int64")
     of_piece[piece] = sentence[token]
-    # Positions of each window; special pieces and padding fall into a column that is dropped.
-    index = layout.window_first[:, None] + numpy.arange(encoded.hidden.shape[1])[None] - layout.prefix
-    inside = (index >= layout.window_first[:, None]) & (index < layout.window_last[:, None])
-    of_position = numpy.where(inside, of_piece[numpy.where(inside, index, 0)], n_sentences)
+    start, stop = layout.window_first[windows, None], layout.window_last[windows, None]
+    index = start + numpy.arange(attention.shape[2])[None] - layout.prefix
+    held = (index >= start) & (index < stop)
+    of_position = numpy.where(held, of_piece[numpy.where(held, index, 0)], -1)
+    # Columns count from each window's first sentence; the last one is for positions that are in none.
+    lowest = numpy.where(of_position < 0, of_position.max(), of_position).min(1)
+    n_columns = int((of_position.max(1) - lowest).max()) + 1
+    column = numpy.where(of_position < 0, n_columns, of_position - lowest[:, None])
     rows = attention[encoded.index(places.window), encoded.index(places.column)]
-    mass = rows.new_zeros(len(rows), n_sentences + 1)
-    mass = mass.scatter_add(1, encoded.index(of_position[places.window]), rows)[:, :-1]
-    by_pair = segment_mean(mass, encoded.index(places.pair), n_pairs)
-    return (by_pair / by_pair.sum(-1, keepdim=True).clamp(min=1e-12)).cpu().numpy()
+    mass = rows.new_zeros(len(rows), n_columns + 1).scatter_add(1, encoded.index(column[places.window]), rows)
+    found = mass[:, :-1].double().cpu().numpy()
+    row, column = numpy.nonzero(found)
+    return SentenceShares(places.pair[row], lowest[places.window[row]] + column, found[row, column])
+
+
+def join_shares(parts: Sequence[SentenceShares]) -> SentenceShares:
+    """RETURNS (SentenceShares): What several windows give, added up and normalised to sum 1 over each pair."""
+    if not parts:
+        return SentenceShares(*(numpy.zeros(0, dtype=kind) for kind in ("int64", "int64", "float64")))
+    pair, sentence = (numpy.concatenate([getattr(p, name) for p in parts]) for name in ("pair", "sentence"))
+    n_sentences = int(sentence.max(initial=-1)) + 1
+    key, inverse = numpy.unique(pair * n_sentences + sentence, return_inverse=True)
+    share = numpy.bincount(inverse, numpy.concatenate([p.share for p in parts]), len(key))
+    pair = key // max(n_sentences, 1)
+    return SentenceShares(pair, key % max(n_sentences, 1), share / numpy.bincount(pair, share)[pair])

@@ -1,5 +1,7 @@
 """Two-layer feed-forward networks of JEREX."""
 
+from typing import Sequence, Tuple
+
 import torch
 from torch import Tensor, nn
 
@@ -39,15 +41,38 @@ class PairFeedForward(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(n_hidden, n_out)
 
-    def forward(self, rows: Tensor, first: Tensor, second: Tensor, extra: Tensor) -> Tensor:
+    def project(self, rows: Tensor) -> Tuple[Tensor, Tensor]:
+        """RETURNS (Tuple[Tensor, Tensor]): What each row adds as the first and as the second of a pair.
+        rows (M, n_row) -> (M, n_hidden) each."""
+        return self.first(rows), self.second(rows)
+
+    def forward(self, projected: Tuple[Tensor, Tensor], first: Tensor, second: Tensor, extra: Tensor) -> Tensor:
         """Score pairs in the given order and in the other, and average: the score does not depend on the order.
 
-        rows (Tensor): Shape (M, n_row).
+        projected (Tuple[Tensor, Tensor]): See `project`.
         first, second (Tensor): Rows of each pair, int64. Shape (K,).
         extra (Tensor): Features of each pair. Shape (K, n_extra).
         RETURNS (Tensor): Shape (K, n_out).
         """
-        a, b, c = self.first(rows), self.second(rows), self.extra(extra)
-        one = self.output(self.dropout(torch.relu(a[first] + b[second] + c)))
-        other = self.output(self.dropout(torch.relu(a[second] + b[first] + c)))
+        (a, b), c = projected, self.extra(extra)
+        one = self.output(self.dropout(torch.relu(a.index_select(0, first) + b.index_select(0, second) + c)))
+        other = self.output(self.dropout(torch.relu(a.index_select(0, second) + b.index_select(0, first) + c)))
         return (one + other) / 2
+
+
+class SplitLinear(nn.Linear):
+    """A linear layer on the concatenation of parts that are never put side by side: y = b + sum_k W_k x_k.
+
+    A part that many rows share is multiplied once, and the products are added up where rows meet.
+
+    widths (Sequence[int]): Width of each part.
+    n_out (int): Width of the output.
+    """
+
+    def __init__(self, widths: Sequence[int], n_out: int) -> None:
+        super().__init__(sum(widths), n_out)
+        self.widths = list(widths)
+
+    def part(self, k: int, x: Tensor) -> Tensor:
+        """RETURNS (Tensor): W_k x, and the bias for the first part. x (N, widths[k]) -> (N, n_out)."""
+        return nn.functional.linear(x, self.weight.split(self.widths, 1)[k], self.bias if k == 0 else None)

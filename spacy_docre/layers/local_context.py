@@ -1,32 +1,42 @@
 """Localized context pooling of ATLOP, inside the windows of long documents."""
 
 from dataclasses import dataclass
-from typing import Tuple
+from typing import Iterator, Tuple
 
 import numpy
 import torch
 from thinc.types import Ints1d, Ints2d
 from torch import Tensor
 
-from .encoded import EncodedBatch, widen
-from .segments import expand_ranges, segment_sum
+from .encoded import EncodedBatch, WindowGroup, widen
+from .segments import expand_ranges, segment_mean
+
+MAX_ROW_ITEMS = 2**23  # numbers in the attention rows that are held at a time
 
 
 @dataclass(frozen=True)
 class WindowRows:
     """Groups of word pieces (mentions, entities) laid out by window, padded.
 
-    position (Ints2d): Position in the window of each piece whose attention row is wanted. Shape (windows, N).
+    n_pieces (Ints1d): Pieces of each window whose attention row is wanted; at most N. Shape (windows,).
+    position (Ints2d): Position of each piece in its window. Shape (windows, N).
     weight (numpy.ndarray): Share of each row in each group's row. Shape (windows, G, N).
-    window, slot (Ints1d): Each group's place in `weight`, once per window that holds one of its pieces. Shape (K,).
+    window, slot (Ints1d): Each group's place in `weight`, once per window that holds one of its pieces, by window.
+        Shape (K,).
     group (Ints1d): The group of each place. Shape (K,).
     """
 
+    n_pieces: Ints1d
     position: Ints2d
     weight: numpy.ndarray
     window: Ints1d
     slot: Ints1d
     group: Ints1d
+
+    def select(self, number: Ints1d) -> Tuple[Ints1d, Ints1d, Ints1d]:
+        """RETURNS (Tuple[Ints1d, Ints1d, Ints1d]): Places in some windows: window (counted within these), slot, group."""
+        index, window = expand_ranges(*numpy.searchsorted(self.window, [number, number + 1]))
+        return window, self.slot[index], self.group[index]
 
 
 def lay_out_rows(encoded: EncodedBatch, first: Ints1d, last: Ints1d, mention_group: Ints1d) -> WindowRows:
@@ -63,7 +73,7 @@ def lay_out_rows(encoded: EncodedBatch, first: Ints1d, last: Ints1d, mention_gro
     position[window, column] = piece - layout.window_first[window] + layout.prefix
     weight = numpy.zeros((n_windows, int(slot.max(initial=-1)) + 1, width))
     weight[window, slot[place], column] = 1.0 / (per_place[place] * n_pieces[which])
-    return WindowRows(position, weight, place_window, slot, place_group)
+    return WindowRows(numpy.bincount(window, minlength=n_windows), position, weight, place_window, slot, place_group)
 
 
 def _count_from_zero(keys: Ints1d, n_keys: int) -> Ints1d:
@@ -72,21 +82,12 @@ def _count_from_zero(keys: Ints1d, n_keys: int) -> Ints1d:
     return numpy.arange(len(keys)) - starts[keys]
 
 
-def group_attention(encoded: EncodedBatch, rows: WindowRows) -> Tensor:
-    """Compute each group's attention row: the mean over its mentions of the mean over their pieces.
-
-    RETURNS (Tensor): Shape (windows, heads, G, S).
-    """
-    attention = encoded.attention_rows(rows.position)
-    return torch.as_tensor(rows.weight, device=attention.device).to(attention.dtype)[:, None] @ attention
-
-
 @dataclass(frozen=True)
 class PairPlaces:
     """Where the attention rows of unordered pairs meet: each pair once per window that holds a mention of both.
 
     pair (Ints1d): The pair of each meeting. Shape (K,).
-    window, first, second (Ints1d): Its window, and the slots of the two. Shape (K,).
+    window, first, second (Ints1d): Its window (rising), and the slots of the two. Shape (K,).
     column (Ints1d): Number of the meeting within its window. Shape (K,).
     """
 
@@ -95,6 +96,11 @@ class PairPlaces:
     first: Ints1d
     second: Ints1d
     column: Ints1d
+
+    def select(self, number: Ints1d) -> "PairPlaces":
+        """RETURNS (PairPlaces): The meetings in some windows; `window` counted within these."""
+        index, window = expand_ranges(*numpy.searchsorted(self.window, [number, number + 1]))
+        return PairPlaces(self.pair[index], window, self.first[index], self.second[index], self.column[index])
 
 
 def meet(rows: WindowRows, first: Ints1d, second: Ints1d) -> PairPlaces:
@@ -119,56 +125,89 @@ def meet(rows: WindowRows, first: Ints1d, second: Ints1d) -> PairPlaces:
     return PairPlaces(pair, window[index], slot[index], second_slot, _count_from_zero(window[index], n_windows))
 
 
+@dataclass(frozen=True)
+class WindowAttention:
+    """Attention rows in some windows of similar length.
+
+    windows (WindowGroup): The w windows.
+    rows (Tensor): Attention row of each word piece. Shape (w, heads, N, S).
+    """
+
+    windows: WindowGroup
+    rows: Tensor
+
+    def groups(self, rows: WindowRows) -> Tensor:
+        """RETURNS (Tensor): Each group's attention row: the mean over its mentions of the mean over their pieces.
+        Shape (w, heads, G, S)."""
+        weight = rows.weight[self.windows.number, :, : self.rows.shape[2]]
+        return torch.as_tensor(weight, device=self.rows.device).to(self.rows.dtype)[:, None] @ self.rows
+
+
+def attend(encoded: EncodedBatch, rows: WindowRows, wanted: Ints1d) -> Iterator[WindowAttention]:
+    """Compute attention rows, for a bounded number of windows at a time.
+
+    rows (WindowRows): Word pieces whose rows are wanted; how they are grouped does not matter.
+    wanted (Ints1d): Numbers of the windows.
+    """
+    if not len(wanted):
+        return
+    n_heads = next(t.shape[1] for t in (encoded.queries, encoded.attention) if t is not None)
+    for windows in encoded.window_groups(wanted, MAX_ROW_ITEMS // int(n_heads * rows.n_pieces.max())):
+        width = int(rows.n_pieces[windows.number].max())
+        yield WindowAttention(windows, windows.attention_rows(rows.position[windows.number, :width]))
+
+
 def pair_attention(attention: Tensor, places: PairPlaces) -> Tensor:
     """Compute a_ht = mean over heads of (A_h * A_t), normalised to sum 1 (ATLOP; Zhou et al., AAAI 2021).
 
     The product is taken over all slots of a window position by position, a matrix product over the heads, so no
     (pairs, heads, S) tensor is built.
 
-    attention (Tensor): Shape (windows, heads, G, S).
-    RETURNS (Tensor): Shape (windows, pairs of the fullest window, S); rows of padding repeat slot 0.
+    attention (Tensor): Row of each slot. Shape (w, heads, G, S).
+    places (PairPlaces): Meetings in these windows.
+    RETURNS (Tensor): Shape (w, pairs of the fullest window, S); rows of padding are those of slot 0 with itself.
     """
-    n_windows, n_heads = attention.shape[:2]
-    by_position = attention.permute(0, 3, 2, 1)  # (windows, S, G, heads)
-    product = by_position @ by_position.transpose(2, 3) / n_heads  # (windows, S, G, G)
-    width = int(places.column.max(initial=-1)) + 1
-    slots = numpy.zeros((2, n_windows, width), dtype="int64")
-    slots[0, places.window, places.column] = places.first
-    slots[1, places.window, places.column] = places.second
-    first, second = torch.as_tensor(slots, device=attention.device)
-    window = torch.arange(n_windows, device=attention.device)[:, None]
-    rows = product.permute(0, 2, 3, 1)[window, first, second]  # (windows, pairs, S)
+    n_windows, n_heads, n_slots, n_positions = attention.shape
+    by_position = attention.permute(0, 3, 2, 1)  # (w, S, G, heads)
+    product = (by_position / n_heads) @ by_position.transpose(2, 3)  # (w, S, G, G)
+    slots = numpy.zeros((n_windows, 1, int(places.column.max(initial=-1)) + 1), dtype="int64")
+    slots[places.window, 0, places.column] = places.first * n_slots + places.second
+    index = torch.as_tensor(slots, device=attention.device).expand(-1, n_positions, -1)
+    rows = product.flatten(2).gather(2, index).transpose(1, 2)
     return rows / (rows.sum(-1, keepdim=True) + 1e-5)
 
 
-def local_context(
-    encoded: EncodedBatch, rows: WindowRows, first: Ints1d, second: Ints1d
-) -> Tuple[Tensor, Tensor, PairPlaces]:
+def local_context(encoded: EncodedBatch, rows: WindowRows, first: Ints1d, second: Ints1d) -> Tensor:
     """Pool the context c_ht = H^T a_ht of pairs of groups; it is the same for (h, t) and (t, h).
 
     A pair's context is computed in each window that holds a mention of both and averaged. With no common window
     it is the mean of the two groups' own contexts, weighted by their attention rows.
 
     first, second (Ints1d): Groups of each unordered pair. Shape (U,).
-    RETURNS (Tuple[Tensor, Tensor, PairPlaces]): Contexts (U, H), attention (windows, pairs, S) and its places.
+    RETURNS (Tensor): Shape (U, H).
     """
-    attention = group_attention(encoded, rows)
     places = meet(rows, first, second)
-    weights = pair_attention(attention, places)
-    hidden = widen(encoded.hidden)
-    met = (weights @ hidden)[encoded.index(places.window), encoded.index(places.column)]
-    pair = encoded.index(places.pair)
-    n_windows = torch.bincount(pair, minlength=len(first)).to(met.dtype)
-    context = segment_sum(met, pair, len(first)) / n_windows.clamp(min=1)[:, None]
     apart = numpy.setdiff1d(numpy.arange(len(first)), places.pair)
-    if len(apart):
-        own = attention.mean(1)
-        own = own / (own.sum(-1, keepdim=True) + 1e-5)
-        contexts = (own @ hidden)[encoded.index(rows.window), encoded.index(rows.slot)]
-        n_groups = int(max(first.max(), second.max(), rows.group.max(initial=0))) + 1
-        group = encoded.index(rows.group)
-        count = torch.bincount(group, minlength=n_groups).clamp(min=1).to(met.dtype)
-        by_group = segment_sum(contexts, group, n_groups) / count[:, None]
-        alone = (by_group[encoded.index(first[apart])] + by_group[encoded.index(second[apart])]) / 2
-        context = context.index_copy(0, encoded.index(apart), alone)
-    return context, weights, places
+    # Nothing, so that there is something to join where no window is visited.
+    met = own = [widen(encoded.hidden).new_zeros(0, encoded.width)]
+    pair = group = [numpy.zeros(0, dtype="int64")]
+    for part in attend(encoded, rows, numpy.unique(rows.window if len(apart) else places.window)):
+        hidden, attention = widen(part.windows.hidden), part.groups(rows)
+        inside = places.select(part.windows.number)
+        if len(inside.pair):
+            context = pair_attention(attention, inside) @ hidden
+            met = [*met, context[encoded.index(inside.window), encoded.index(inside.column)]]
+            pair = [*pair, inside.pair]
+        if len(apart):
+            mean = attention.mean(1)
+            context = (mean / (mean.sum(-1, keepdim=True) + 1e-5)) @ hidden
+            window, slot, of_slot = rows.select(part.windows.number)
+            own = [*own, context[encoded.index(window), encoded.index(slot)]]
+            group = [*group, of_slot]
+    contexts = segment_mean(torch.cat(met), encoded.index(numpy.concatenate(pair)), len(first))
+    if not len(apart):
+        return contexts
+    n_groups = int(max(first.max(), second.max(), rows.group.max(initial=0))) + 1
+    by_group = segment_mean(torch.cat(own), encoded.index(numpy.concatenate(group)), n_groups)
+    alone = (by_group[encoded.index(first[apart])] + by_group[encoded.index(second[apart])]) / 2
+    return contexts.index_copy(0, encoded.index(apart), alone)

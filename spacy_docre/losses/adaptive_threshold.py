@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from ..errors import Errors
 
@@ -9,19 +10,19 @@ from ..errors import Errors
 def adaptive_threshold_loss(logits: Tensor, gold: Tensor) -> Tensor:
     """Rank the relations that hold above the threshold class TH, and TH above all others.
 
-    logits (Tensor): Pair scores, column 0 is TH. Shape (P, R), float.
-    gold (Tensor): Whether a relation holds; column 0 is not read. Shape (P, R), bool.
+    logits (Tensor): Pair scores, column 0 is TH. Shape (P, 1 + R), float.
+    gold (Tensor): Whether a relation holds. Shape (P, R), bool.
     RETURNS (Tensor): Loss of each pair in nats, not averaged. Shape (P,).
-    RAISES (ValueError): If the two shapes differ.
+    RAISES (ValueError): If the two shapes do not fit.
 
     KMGRE eq. 17-19 (Jiang et al., COLING 2022), after Zhou et al. (AAAI 2021). The negatives of eq. 18 are the
     relations outside P_T. A pair without positives has the second term only.
     """
-    if logits.shape != gold.shape:
+    if logits.shape != (len(gold), 1 + gold.shape[1]):
         raise ValueError(Errors.R301.format(logits=tuple(logits.shape), gold=tuple(gold.shape)))
-    threshold = torch.zeros_like(gold)
+    positive = pad(gold, (1, 0))
+    threshold = torch.zeros_like(positive)
     threshold[:, 0] = True
-    positive = gold & ~threshold
     # Left-out classes are filled, not multiplied away: -inf * 0 is NaN.
     among_positive = logits.masked_fill(~(positive | threshold), -torch.inf).log_softmax(-1)
     among_negative = logits.masked_fill(positive, -torch.inf).log_softmax(-1)

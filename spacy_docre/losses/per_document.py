@@ -25,9 +25,24 @@ def binary_loss(logits: Tensor, gold: Tensor, doc: Tensor) -> Tensor:
 
     RAISES (ValueError): If logits and gold differ in shape.
     """
+    return document_mean(_cross_entropies(logits, gold), doc)
+
+
+def relation_loss(logits: Tensor, gold: Tensor, doc: Tensor) -> Tensor:
+    """Binary cross entropy of entity pairs, in nats, summed over relations. JEREX eq. 8, 13.
+
+    logits, gold (Tensor): Shape (P, R).
+    doc (Tensor): Document of each pair, int64. Shape (P,).
+    RETURNS (Tensor): Scalar.
+    RAISES (ValueError): If logits and gold differ in shape.
+    """
+    return document_mean(_cross_entropies(logits, gold).sum(-1), doc)
+
+
+def _cross_entropies(logits: Tensor, gold: Tensor) -> Tensor:
     if logits.shape != gold.shape:
         raise ValueError(Errors.R301.format(logits=tuple(logits.shape), gold=tuple(gold.shape)))
-    return document_mean(binary_cross_entropy_with_logits(logits, gold.to(logits.dtype), reduction="none"), doc)
+    return binary_cross_entropy_with_logits(logits, gold.to(logits.dtype), reduction="none")
 
 
 def type_loss(logits: Tensor, gold: Tensor, doc: Tensor) -> Tensor:

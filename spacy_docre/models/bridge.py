@@ -1,7 +1,7 @@
 """The one place where torch modules become thinc models: sizes, weights, gradients and their optimisation."""
 
 import contextlib
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, cast
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, cast
 
 import srsly
 import torch
@@ -139,6 +139,7 @@ def build_torch_model(
     *,
     learn_rate_scale: float = 1.0,
     mixed_precision: bool = False,
+    sizes: Sequence[str] = (),
     attrs: Optional[Dict[str, Any]] = None,
 ) -> Model[ModelInput, Scores]:
     """Join an encoder (or the listener to a shared one) and a torch module.
@@ -147,9 +148,10 @@ def build_torch_model(
     graph: a component computes a loss on them and hands their gradients, by name, to the backprop callback.
 
     tok2vec (Model[List[Doc], EncodedBatch]): The encoder.
-    build_module (BuildModule): Called with width=... (the encoder's), n_out=... at initialisation.
+    build_module (BuildModule): Called with width=... (the encoder's), n_out=... and `sizes` at initialisation.
     learn_rate_scale (float): Multiplies the optimizer's rate for the module.
     mixed_precision (bool): Compute in bfloat16 in training, where torch's autocast does so.
+    sizes (Sequence[str]): Further dimensions, which have to be set before initialisation.
     RETURNS (Model): From (docs, batch) to named tensors.
     """
     shim = TorchShim(build_module, learn_rate_scale=learn_rate_scale)
@@ -159,7 +161,7 @@ def build_torch_model(
         init=init,
         layers=[tok2vec],
         shims=[shim],
-        dims={"nO": None},
+        dims={"nO": None, **dict.fromkeys(sizes)},
         attrs={"mixed_precision": mixed_precision, **(attrs or {})},
     )
     model.set_ref("tok2vec", tok2vec)
@@ -171,7 +173,8 @@ def init(model: Model[ModelInput, Scores], X: Any = None, Y: Any = None) -> None
     if tok2vec.has_dim("nO") is None:
         tok2vec.initialize(X=None if X is None else X[0])
     n_out = model.get_dim("nO") if model.has_dim("nO") else 1
-    cast(TorchShim, model.shims[0]).build(width=tok2vec.get_dim("nO"), n_out=n_out)
+    sizes = {name: model.get_dim(name) for name in model.dim_names if name != "nO"}
+    cast(TorchShim, model.shims[0]).build(width=tok2vec.get_dim("nO"), n_out=n_out, **sizes)
 
 
 def forward(

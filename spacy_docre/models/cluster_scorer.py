@@ -11,10 +11,13 @@ from torch import Tensor, nn
 
 from ..layers.encoded import EncodedBatch
 from ..layers.feedforward import PairFeedForward
-from ..layers.segments import range_max
+from ..layers.segments import chunks
 from ..losses.per_document import binary_loss
 from ..ty import MentionPairBatch
 from .bridge import ModelInput, Scores, build_torch_model
+
+
+MAX_PAIRS = 2**14  # scored at a time
 
 
 class ClusterScorer(nn.Module):
@@ -32,10 +35,13 @@ class ClusterScorer(nn.Module):
     def forward(self, encoded: EncodedBatch, batch: MentionPairBatch) -> Scores:
         m = batch.mentions
         first, last = encoded.layout.span_pieces(m.doc, m.start, m.end)
-        vectors = self.dropout(range_max(encoded.pieces(), encoded.index(first), encoded.index(last)))
-        distance = encoded.index(batch.distance).clamp(max=self.distance.num_embeddings - 1)
-        a, b = encoded.index(batch.first), encoded.index(batch.second)
-        return {"logits": self.classifier(vectors, a, b, self.dropout(self.distance(distance))).squeeze(-1)}
+        mentions = self.classifier.project(self.dropout(encoded.max_pool(first, last)))
+        logits = [encoded.hidden.new_zeros(0, dtype=mentions[0].dtype)]
+        for rows in chunks(len(batch), MAX_PAIRS):
+            distance = encoded.index(batch.distance[rows]).clamp(max=self.distance.num_embeddings - 1)
+            one, other = encoded.index(batch.first[rows]), encoded.index(batch.second[rows])
+            logits.append(self.classifier(mentions, one, other, self.dropout(self.distance(distance))).squeeze(-1))
+        return {"logits": torch.cat(logits)}
 
 
 def cluster_loss(scores: Scores, gold: numpy.ndarray, doc: Ints1d) -> Tensor:

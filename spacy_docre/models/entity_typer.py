@@ -31,9 +31,9 @@ class EntityTyper(nn.Module):
     def forward(self, encoded: EncodedBatch, batch: EntityBatch) -> Scores:
         m = batch.mentions
         first, last = encoded.layout.span_pieces(m.doc, m.start, m.end)
-        mentions = range_max(encoded.pieces(), encoded.index(first), encoded.index(last))
+        mentions = encoded.max_pool(first, last)
         # Mentions of an entity follow one another: an entity is a range of mentions.
-        bounds = encoded.index(numpy.searchsorted(batch.entity, numpy.arange(len(batch) + 1)))
+        bounds = numpy.searchsorted(batch.entity, numpy.arange(len(batch) + 1))
         return {"logits": self.classifier(self.dropout(range_max(mentions, bounds[:-1], bounds[1:])))}
 
 

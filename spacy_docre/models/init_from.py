@@ -28,8 +28,11 @@ def create_init_from(path: Optional[str]) -> Callable[[Language], None]:
         for name in shared:
             old: Any = source.get_pipe(name)
             new: Any = nlp.get_pipe(name)
-            if getattr(old, "labels", ()) != getattr(new, "labels", ()):
-                raise ValueError(Errors.R208.format(path=path, name=name, new=list(old.labels), old=list(new.labels)))
+            labels = [
+                [*getattr(pipe, "labels", ()), *getattr(pipe, "cfg", {}).get("entity_types", ())] for pipe in (old, new)
+            ]
+            if labels[0] != labels[1]:
+                raise ValueError(Errors.R208.format(path=path, name=name, new=labels[0], old=labels[1]))
             # Settings are those of this config; only weights come from there.
             settings = [dict(node.attrs) for node in new.model.walk()]
             new.model.from_bytes(old.model.to_bytes())

@@ -12,12 +12,13 @@ from torch import Tensor, nn
 
 from ..layers.encoded import EncodedBatch
 from ..layers.feedforward import FeedForward
-from ..layers.segments import range_max
+from ..layers.segments import chunks
 from ..losses.per_document import binary_loss
 from ..ty import CandidateBatch
 from .bridge import ModelInput, Scores, build_torch_model
 
 N_ORTHOGRAPHY = 9
+MAX_CANDIDATES = 2**14  # scored at a time
 
 
 def get_orthography(doc: Doc) -> Ints1d:
@@ -51,14 +52,20 @@ class MentionScorer(nn.Module):
         self.classifier = FeedForward(n_in, hidden_width or width, 1, dropout=dropout)
 
     def forward(self, encoded: EncodedBatch, batch: CandidateBatch) -> Scores:
-        spans = batch.spans
-        first, last = encoded.layout.span_pieces(spans.doc, spans.start, spans.end)
-        vectors = range_max(encoded.pieces(), encoded.index(first), encoded.index(last))
-        size = encoded.index(spans.end - spans.start).clamp(max=self.size.num_embeddings - 1)
+        # Candidates come by document and first token: those of a chunk lie in a small part of the batch.
+        logits = [encoded.hidden.new_zeros(0, dtype=self.size.weight.dtype)]
+        logits += [self.score(encoded, batch, rows) for rows in chunks(len(batch), MAX_CANDIDATES)]
+        return {"logits": torch.cat(logits)}
+
+    def score(self, encoded: EncodedBatch, batch: CandidateBatch, rows: slice) -> Tensor:
+        """RETURNS (Tensor): Logits of some candidates, (N,)."""
+        doc, start, end = batch.spans.doc[rows], batch.spans.start[rows], batch.spans.end[rows]
+        vectors = encoded.max_pool(*encoded.layout.span_pieces(doc, start, end))
+        size = encoded.index(end - start).clamp(max=self.size.num_embeddings - 1)
         features = [vectors, self.size(size)]
         if self.orthography is not None:
-            features.append(self.orthography(encoded.index(batch.orthography)).flatten(1))
-        return {"logits": self.classifier(self.dropout(torch.cat(features, -1))).squeeze(-1)}
+            features.append(self.orthography(encoded.index(batch.orthography[rows])).flatten(1))
+        return self.classifier(self.dropout(torch.cat(features, -1))).squeeze(-1)
 
 
 def mention_loss(scores: Scores, gold: numpy.ndarray, doc: Ints1d) -> Tensor:

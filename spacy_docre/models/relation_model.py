@@ -3,21 +3,31 @@
 from dataclasses import dataclass
 from typing import Any, Callable, List, Optional, Protocol, Tuple, runtime_checkable
 
+import numpy
 import torch
 from spacy.tokens import Doc
 from thinc.api import Model
-from thinc.types import Floats1d, Floats2d, Ints1d
+from thinc.types import Floats1d, Ints1d
 from torch import Tensor, nn
 
 from ..layers.encoded import EncodedBatch
+from ..layers.evidence import SentenceShares
 from ..ty import PairBatch
 from .bridge import ModelInput, Scores, build_torch_model
 
 
-class RelationLoss(Protocol):
-    """From the head's scores ("logits" (P, R), column 0 the threshold class) and gold (P, R) bool to a scalar."""
+@dataclass(frozen=True)
+class RelationLoss:
+    """What `@losses` for heads return.
 
-    def __call__(self, scores: Scores, gold: Tensor) -> Tensor: ...
+    function (Callable[[Scores, Tensor, Tensor], Tensor]): From what the head's module returns, the gold relations
+        (P, R) bool and the document of each pair (P,) int64 to a scalar.
+    threshold_class (bool): Whether the first column of the logits is the threshold class TH, with which relations
+        compete. Without it each relation has a probability of its own.
+    """
+
+    function: Callable[[Scores, Tensor, Tensor], Tensor]
+    threshold_class: bool
 
 
 @dataclass(frozen=True)
@@ -26,15 +36,15 @@ class Explanation:
 
     pair, head, tail (Ints1d): Mention pairs: row of the relation, rows of the two mentions. Shape (N,).
     weight (Floats1d): Sums to 1 over the mention pairs of a relation. Shape (N,).
-    sentence_mass (Optional[Floats2d]): Share of the context's attention in each sentence of the document; None for
-        heads without attention. Shape (relations, sentences).
+    sentences (Optional[SentenceShares]): How the context's attention spreads over sentences; None for heads without
+        attention.
     """
 
     pair: Ints1d
     head: Ints1d
     tail: Ints1d
     weight: Floats1d
-    sentence_mass: Optional[Floats2d]
+    sentences: Optional[SentenceShares] = None
 
 
 @runtime_checkable
@@ -54,14 +64,17 @@ class Explains(Protocol):
 class RelationHead:
     """What `@architectures` for heads return.
 
-    build_module (Callable[..., nn.Module]): Called with width= (the encoder's) and n_out= (relations and the
-        threshold class). The module maps (EncodedBatch, PairBatch) to named tensors, "logits" (P, n_out) among
-        them; it may have the method of Explains.
+    build_module (Callable[..., nn.Module]): Called with width= (the encoder's) and n_out= (relations, and one more
+        for the threshold class if the loss has it). The module maps (EncodedBatch, PairBatch) to named tensors,
+        "logits" (P, n_out) among them; it may have the method of Explains.
     loss (RelationLoss): What it is trained on.
+    uses_types (bool): Whether the module looks at the types of entities: `build_module` is then called with n_types=
+        as well, and PairBatch.entities.label is -1 or below n_types.
     """
 
     build_module: Callable[..., nn.Module]
     loss: RelationLoss
+    uses_types: bool = False
 
 
 def build_relation_model(
@@ -73,35 +86,54 @@ def build_relation_model(
     head (RelationHead): Pair encoder, decoder and loss.
     learn_rate_scale (float): Multiplies the optimizer's rate for the head.
     mixed_precision (bool): Compute the head in bfloat16 in training.
+    RETURNS (Model): Its attribute "loss" takes scores, gold relations (P, R) and the document of each pair (P,).
     """
-    attrs = {"loss": head.loss}
+
+    def loss(scores: Scores, gold: numpy.ndarray, doc: Ints1d) -> Tensor:
+        device = scores["logits"].device
+        return head.loss.function(scores, torch.as_tensor(gold, device=device), torch.as_tensor(doc, device=device))
+
     return build_torch_model(
         "relations",
         tok2vec,
         head.build_module,
         learn_rate_scale=learn_rate_scale,
         mixed_precision=mixed_precision,
-        attrs=attrs,
+        sizes=["n_types"] if head.uses_types else [],
+        attrs={"loss": loss, "threshold_class": head.loss.threshold_class},
     )
+
+
+def relation_scores(logits: Tensor, alpha: Optional[float]) -> numpy.ndarray:
+    """Score relations: sigmoid(f_r - f_TH), or sigmoid(f_r - logit(alpha)) where there is no threshold class.
+
+    logits (Tensor): Shape (P, 1 + R), column 0 is TH; or (P, R).
+    alpha (Optional[float]): Probability from which a relation holds; None if there is a threshold class.
+    RETURNS (numpy.ndarray): 0.5 at the threshold. Shape (P, R).
+    """
+    logits = logits.double()
+    above = logits[:, 1:] - logits[:, :1] if alpha is None else logits - logits.new_tensor(alpha).logit()
+    return above.sigmoid().cpu().numpy()
 
 
 Selection = Tuple[PairBatch, Ints1d, Ints1d]  # arguments of `explain` after the encoder's output
 
 
+def encode(model: Model[ModelInput, Scores], docs: List[Doc]) -> EncodedBatch:
+    """RETURNS (EncodedBatch): What a relation model's encoder gives for the Docs."""
+    return model.get_ref("tok2vec").predict(docs)
+
+
 def predict_and_explain(
-    model: Model[ModelInput, Scores], docs: List[Doc], batch: PairBatch, select: Callable[[Scores], Selection]
-) -> Tuple[Scores, Optional[Explanation]]:
-    """Score pairs and explain some of them, encoding the Docs once.
+    model: Model[ModelInput, Scores], encoded: EncodedBatch, batch: PairBatch, select: Callable[[Scores], Selection]
+) -> Optional[Explanation]:
+    """Score pairs and explain some of them.
 
     select (Callable[[Scores], Selection]): Chooses what to explain.
-    RETURNS (Tuple[Scores, Optional[Explanation]]): No explanation if the head gives none or nothing was chosen.
+    RETURNS (Optional[Explanation]): None if the head gives none or nothing was chosen.
     """
-    encoded = model.get_ref("tok2vec").predict(docs)
     module: Any = model.shims[0].module  # type: ignore[attr-defined]
     module.eval()
     with torch.no_grad():
-        scores: Scores = module(encoded, batch)
-        chosen = select(scores)
-        if not isinstance(module, Explains) or not len(chosen[0]):
-            return scores, None
-        return scores, module.explain(encoded, *chosen)
+        chosen = select(module(encoded, batch))
+        return module.explain(encoded, *chosen) if isinstance(module, Explains) and len(chosen[0]) else None

@@ -1,10 +1,14 @@
 """Streams of Docs in batches of bounded size, in which one bad document spoils nothing for the others."""
 
+import os
 from typing import Any, Callable, Iterable, Iterator, List
 
+import torch
 from spacy.tokens import Doc
 
 ErrorHandler = Callable[[str, Any, List[Doc], Exception], Any]
+
+_process = os.getpid()
 
 
 def batch_by_items(
@@ -12,17 +16,23 @@ def batch_by_items(
 ) -> Iterator[List[Doc]]:
     """Group a stream so that no batch has more than max_items items or max_docs Docs (but one Doc at least).
 
+    A batch is handed on as soon as it is full, before the next Doc is asked for: behind the last of several such
+    groupings in a row, the first Doc comes out when one batch has gone in.
+
     count (Callable[[Doc], int]): Number of items of a Doc.
     """
     batch: List[Doc] = []
     filled = 0
     for doc in stream:
         n = count(doc)
-        if batch and (filled + n > max_items or len(batch) >= max_docs):
+        if batch and filled + n > max_items:
             yield batch
             batch, filled = [], 0
         batch.append(doc)
         filled += n
+        if filled >= max_items or len(batch) >= max_docs:
+            yield batch
+            batch, filled = [], 0
     if batch:
         yield batch
 
@@ -32,13 +42,42 @@ def pipe_batches(pipe: Any, batches: Iterable[List[Doc]], error_handler: ErrorHa
 
     Where a batch fails, its Docs are tried one by one: the handler gets those that fail alone, the others go on.
     """
+    use_one_thread_after_fork()
     for batch in batches:
         try:
-            pipe.set_annotations(batch, pipe.predict(batch))
+            predictions = pipe.predict(batch)
         except Exception as error:
-            if len(batch) == 1:
+            if len(batch) > 1:
+                yield from pipe_batches(pipe, [[doc] for doc in batch], error_handler)
+            else:
                 error_handler(pipe.name, pipe, batch, error)
-                continue
-            yield from pipe_batches(pipe, [[doc] for doc in batch], error_handler)
             continue
-        yield from batch
+        annotated = annotate(pipe, batch, predictions, error_handler)
+        del predictions  # large; the Docs alone say how long an encoder's output is kept
+        yield from annotated
+
+
+def annotate(pipe: Any, docs: List[Doc], predictions: List[Any], error_handler: ErrorHandler) -> List[Doc]:
+    """RETURNS (List[Doc]): The Docs that took their predictions; the handler gets the others."""
+    annotated = []
+    for doc, prediction in zip(docs, predictions):
+        try:
+            pipe.set_annotations([doc], [prediction])
+        except Exception as error:
+            error_handler(pipe.name, pipe, [doc], error)
+        else:
+            annotated.append(doc)
+    return annotated
+
+
+def use_one_thread_after_fork() -> None:
+    """Let torch and tokenizers work on one thread in a process forked from this one, such as those that
+    `nlp.pipe(n_process=2)` starts on Linux.
+
+    A fork has none of the threads that the two keep for their work, and would wait for them for ever.
+    """
+    global _process
+    if os.getpid() != _process:
+        _process = os.getpid()
+        torch.set_num_threads(1)
+        os.environ["TOKENIZERS_PARALLELISM"] = "false"

@@ -1,11 +1,14 @@
 """Coreference resolution: which mentions are one entity (JEREX 3.1 b)."""
 
-from typing import Callable, Iterable, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 import numpy
 from rapidfuzz.distance import Levenshtein
-from rapidfuzz.process import cdist
+from rapidfuzz.process import cdist, cpdist
 from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial.distance import squareform
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
@@ -16,18 +19,23 @@ from ..attributes import (
     CLUSTER_PREFIX,
     MENTIONS_KEY,
     get_mentions,
+    get_title,
     has_clusters,
     is_given,
+    note_skipped,
     set_clusters,
     sort_clusters,
 )
-from ..errors import Errors
+from ..errors import Errors, Warnings
+from ..layers.segments import expand_ranges
 from ..models.bridge import ModelInput, Scores
 from ..ty import MentionPairBatch, SpanIndices
 from .docre_pipe import DEFAULT_MAX_BATCH_ITEMS, LISTENER, DocrePipe, warn_missing
 from .gold import get_gold_entities, make_span_batch
 
 DEFAULT_MODEL = {"@architectures": "spacy-docre.ClusterScorer.v1", "tok2vec": LISTENER}
+
+MAX_TYPOS = 2  # letters in which the texts of mentions far apart may differ
 
 Clusters = Optional[List[List[SpanIndices]]]
 
@@ -39,6 +47,7 @@ Clusters = Optional[List[List[SpanIndices]]]
     default_config={
         "model": DEFAULT_MODEL,
         "threshold": 0.5,
+        "max_pair_distance": 512,
         "n_negatives": 200,
         "loss_weight": 1.0,
         "spans_key": MENTIONS_KEY,
@@ -53,6 +62,7 @@ def make_docre_clusters(
     name: str,
     model: Model[ModelInput, Scores],
     threshold: float,
+    max_pair_distance: int,
     n_negatives: int,
     loss_weight: float,
     spans_key: str,
@@ -64,6 +74,8 @@ def make_docre_clusters(
 
     model (Model[ModelInput, Scores]): Scores mention pairs.
     threshold (float): Probability that all pairs of a cluster have to reach.
+    max_pair_distance (int): Tokens between the starts of two mentions up to which they are compared whatever they say,
+        0 for no limit; farther apart only those that share a name token or differ by two letters at most.
     n_negatives (int): Pairs of different entities drawn from each document in training.
     loss_weight (float): Share in the joint loss.
     spans_key (str): Key of `doc.spans` to read mentions from.
@@ -73,6 +85,7 @@ def make_docre_clusters(
     """
     cfg = {
         "threshold": threshold,
+        "max_pair_distance": max_pair_distance,
         "n_negatives": n_negatives,
         "loss_weight": loss_weight,
         "spans_key": spans_key,
@@ -102,13 +115,27 @@ class DocreClusters(DocrePipe):
         self._build_model([doc])
 
     def make_batch(self, docs: Sequence[Doc]) -> MentionPairBatch:
-        """RETURNS (MentionPairBatch): All pairs of the Docs' mentions, but none of Docs whose clusters are given."""
+        """RETURNS (MentionPairBatch): Pairs of the Docs' mentions, but none of Docs whose clusters are given. Of long
+        Docs those that may corefer; see `max_pair_distance`."""
         key = self.cfg["spans_key"]
         missing = sum(key not in doc.spans and not is_given(doc, "clusters") for doc in docs)
         warn_missing(self, missing, f"doc.spans[{key!r}]")
         mentions = [[] if is_given(doc, "clusters") else sorted(set(get_mentions(doc, key))) for doc in docs]
-        pairs = [numpy.stack(numpy.triu_indices(len(m), 1), axis=1) for m in mentions]
+        pairs = [self.list_pairs(doc, spans) for doc, spans in zip(docs, mentions)]
         return make_mention_pairs(docs, mentions, pairs)
+
+    def list_pairs(self, doc: Doc, spans: Sequence[SpanIndices]) -> numpy.ndarray:
+        """RETURNS (numpy.ndarray): Numbers of the two mentions of each pair that is looked at. Shape (K, 2)."""
+        limit = self.cfg["max_pair_distance"]
+        if not limit or len(doc) <= limit:
+            note_skipped(doc, self.name, "mention pairs", 0)
+            return numpy.stack(numpy.triu_indices(len(spans), 1), axis=1)
+        pairs = candidate_pairs(doc, spans, limit)
+        n_skipped = len(spans) * (len(spans) - 1) // 2 - len(pairs)
+        note_skipped(doc, self.name, "mention pairs", n_skipped)
+        if n_skipped:
+            self.warn_once(Warnings.RW12.format(name=self.name, n=n_skipped, limit=limit, title=get_title(doc)))
+        return pairs
 
     def make_training_batch(
         self, examples: Sequence[Example]
@@ -151,8 +178,9 @@ class DocreClusters(DocrePipe):
                 continue
             rows = slice(mention_bounds[i], mention_bounds[i + 1])
             spans = list(zip(m.start[rows].tolist(), m.end[rows].tolist()))
-            # Pairs come in the order of a condensed distance matrix.
-            groups = link(probability[pair_bounds[i] : pair_bounds[i + 1]], len(spans), self.cfg["threshold"])
+            pairs = slice(pair_bounds[i], pair_bounds[i + 1])
+            first, second = batch.first[pairs] - rows.start, batch.second[pairs] - rows.start
+            groups = link(first, second, probability[pairs], len(spans), self.cfg["threshold"])
             clusters.append(group_spans(spans, groups))
         return clusters
 
@@ -172,16 +200,71 @@ def same_cluster(mentions: Sequence[SpanIndices], clusters: Sequence[Sequence[Sp
     return member @ member.T > 0
 
 
-def link(probability: Floats1d, n: int, threshold: float) -> Ints1d:
-    """Cluster mentions by complete linkage: all pairs of a cluster reach the threshold.
+def link(first: Ints1d, second: Ints1d, probability: Floats1d, n: int, threshold: float) -> Ints1d:
+    """Cluster mentions by complete linkage: all pairs of a cluster are candidates and reach the threshold.
 
-    probability (Floats1d): Of each pair, in the order of a condensed distance matrix. Shape (n * (n - 1) / 2,).
+    No cluster reaches beyond mentions that candidates above the threshold connect, so each such component is linked
+    alone.
+
+    first, second (Ints1d): Mentions of each candidate pair. Shape (K,).
+    probability (Floats1d): Of each pair. Shape (K,).
     n (int): Number of mentions.
     RETURNS (Ints1d): Cluster number of each mention. Shape (n,).
     """
-    if n < 2:
-        return numpy.zeros(n, dtype="int64")
-    return fcluster(linkage(1.0 - probability, method="complete"), t=1.0 - threshold, criterion="distance")
+    near = 1.0 - probability <= 1.0 - threshold
+    edges = coo_array((numpy.ones(near.sum()), (first[near], second[near])), shape=(n, n))
+    n_components, component = connected_components(edges, directed=False)
+    group = component.astype("int64")
+    size = numpy.bincount(component, minlength=n_components)
+    # Pairs and mentions of components that linkage may cut, component by component.
+    inside = (component[first] == component[second]) & (size[component[first]] > 2)
+    rows = numpy.flatnonzero(inside)[numpy.argsort(component[first[inside]], kind="stable")]
+    for pairs in numpy.split(rows, numpy.flatnonzero(numpy.diff(component[first[rows]])) + 1):
+        if len(pairs):
+            members = numpy.flatnonzero(component == component[first[pairs[0]]])
+            distance = numpy.full((len(members), len(members)), 2.0)  # never reached
+            i, j = numpy.searchsorted(members, first[pairs]), numpy.searchsorted(members, second[pairs])
+            distance[i, j] = distance[j, i] = 1.0 - probability[pairs]
+            numpy.fill_diagonal(distance, 0.0)
+            tree = linkage(squareform(distance, checks=False), method="complete")
+            group[members] = fcluster(tree, t=1.0 - threshold, criterion="distance") + group.max()
+    return group
+
+
+def candidate_pairs(doc: Doc, spans: Sequence[SpanIndices], limit: int) -> numpy.ndarray:
+    """Find mentions of a long document that may corefer: close together, with a name token in common, or spelled nearly
+    alike.
+
+    limit (int): Tokens between the starts of two mentions that are close together.
+    RETURNS (numpy.ndarray): Numbers of the two mentions of each pair, the lower first, rising. Shape (K, 2).
+    """
+    start = numpy.asarray([s for s, _ in spans], dtype="int64")
+    second, first = expand_ranges(numpy.arange(1, len(spans) + 1), numpy.searchsorted(start, start + limit, "right"))
+    found = [first * len(spans) + second]
+    by_token: Dict[str, List[int]] = {}
+    by_text: Dict[str, List[int]] = {}
+    for i, (s, e) in enumerate(spans):
+        by_text.setdefault(doc[s:e].text.lower(), []).append(i)
+        for token in {t.lower_ for t in doc[s:e] if not (t.is_stop or t.is_punct or t.is_space)}:
+            by_token.setdefault(token, []).append(i)
+    for alike in [*by_token.values(), *_similar_texts(by_text)]:
+        one, other = numpy.triu_indices(len(alike), 1)
+        members = numpy.asarray(alike, dtype="int64")
+        found.append(members[one] * len(spans) + members[other])
+    keys = numpy.unique(numpy.concatenate(found))
+    return numpy.stack(numpy.divmod(keys, max(len(spans), 1)), axis=1)
+
+
+def _similar_texts(by_text: Dict[str, List[int]], rows: int = 256) -> Iterator[List[int]]:
+    """YIELDS (List[int]): Mentions with one text, and with pairs of texts that differ by MAX_TYPOS letters at most."""
+    texts = list(by_text)
+    yield from by_text.values()
+    for at in range(0, len(texts), rows):
+        some = texts[at : at + rows]
+        table = cdist(some, texts[at:], scorer=Levenshtein.distance, score_cutoff=MAX_TYPOS, dtype=numpy.int32)
+        for i, j in zip(*numpy.nonzero(table <= MAX_TYPOS)):
+            if i < j and min(len(some[i]), len(texts[at + j])) > 2 * MAX_TYPOS:
+                yield sorted(by_text[some[i]] + by_text[texts[at + j]])
 
 
 def group_spans(spans: Sequence[SpanIndices], groups: Ints1d) -> List[List[SpanIndices]]:
@@ -203,11 +286,23 @@ def make_mention_pairs(
     offset, distances, rows = 0, [], []
     for doc, spans, pair in zip(docs, mentions, pairs):
         if len(pair):
-            texts = [doc[s:e].text for s, e in spans]
-            table = cdist(texts, texts, scorer=Levenshtein.distance, dtype=numpy.int32)
-            distances.append(table[pair[:, 0], pair[:, 1]])
+            number: Dict[str, int] = {}
+            text = numpy.asarray([number.setdefault(doc[s:e].text, len(number)) for s, e in spans])
+            distances.append(text_distances(list(number), text[pair]))
             rows.append(pair + offset)
         offset += len(spans)
     flat = numpy.concatenate([numpy.zeros((0, 2), dtype="int64"), *rows])
     distance = numpy.concatenate([numpy.zeros(0, dtype="int64"), *distances])
     return MentionPairBatch(make_span_batch(mentions), flat[:, 0], flat[:, 1], distance)
+
+
+def text_distances(texts: Sequence[str], pairs: numpy.ndarray) -> Ints1d:
+    """Look up edit distances, in letters, each pair of texts once.
+
+    pairs (numpy.ndarray): Numbers of two texts. Shape (K, 2).
+    RETURNS (Ints1d): Shape (K,).
+    """
+    keys, inverse = numpy.unique(pairs @ [len(texts), 1], return_inverse=True)
+    first, second = numpy.divmod(keys, len(texts))
+    distance = cpdist([texts[i] for i in first], [texts[i] for i in second], scorer=Levenshtein.distance)
+    return distance.astype("int64")[inverse]

@@ -72,7 +72,9 @@ class DocrePipe(TrainablePipe):
     # Run time
 
     def __call__(self, doc: Doc) -> Doc:
-        return next(iter(pipe_batches(self, [[doc]], self.get_error_handler())), doc)
+        next(pipe_batches(self, [[doc]], self.get_error_handler()), None)
+        self.release(doc)  # as after success, if an error handler let a failure pass
+        return doc
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 16) -> Iterator[Doc]:
         """Annotate a stream of Docs in order, regrouped to at most `max_batch_items` word pieces a batch."""

@@ -5,6 +5,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy
 from spacy.training import Example
+from thinc.types import Ints1d
 
 from ..attributes import get_clusters, get_mentions, get_relation_data, get_types
 from ..readers.align import align_spans
@@ -64,12 +65,15 @@ def make_span_batch(spans: Sequence[Sequence[SpanIndices]]) -> SpanBatch:
 
 
 def make_entity_batch(
-    clusters: Sequence[Sequence[Sequence[SpanIndices]]], labels: Optional[Sequence[Sequence[int]]] = None
+    clusters: Sequence[Sequence[Sequence[SpanIndices]]],
+    labels: Optional[Sequence[Sequence[int]]] = None,
+    sentences: Optional[Sequence[Ints1d]] = None,
 ) -> EntityBatch:
     """Flatten entities of a batch.
 
     clusters: Mentions of each entity of each document.
-    labels (Optional[Sequence[Sequence[int]]]): Number of each entity's type.
+    labels (Optional[Sequence[Sequence[int]]]): Number of each entity's type; None where types do not matter.
+    sentences (Optional[Sequence[Ints1d]]): Sentence of each token of each document; None where they do not matter.
     """
     doc = numpy.repeat(numpy.arange(len(clusters)), [len(c) for c in clusters])
     flat: List[Any] = [cluster for c in clusters for cluster in c]
@@ -77,4 +81,8 @@ def make_entity_batch(
     spans = numpy.asarray([span for c in flat for span in c], dtype="int64").reshape(-1, 2)
     numbers = [n for ns in labels for n in ns] if labels is not None else [-1] * len(flat)
     mentions = SpanBatch(doc[entity], spans[:, 0], spans[:, 1])
-    return EntityBatch(mentions, entity, doc, numpy.asarray(numbers, dtype="int64"))
+    sentence = numpy.zeros(len(spans), dtype="int64")
+    if sentences is not None and len(spans):
+        offset = numpy.cumsum([0, *map(len, sentences)])
+        sentence = numpy.concatenate(sentences)[offset[mentions.doc] + mentions.start]
+    return EntityBatch(mentions, entity, doc, numpy.asarray(numbers, dtype="int64"), sentence)

@@ -12,7 +12,15 @@ from spacy.vocab import Vocab
 from thinc.api import Model
 from thinc.types import Floats1d, Ints1d
 
-from ..attributes import MENTIONS_KEY, get_mentions, has_mentions, is_given, set_mentions
+from ..attributes import (
+    MENTIONS_KEY,
+    get_mentions,
+    get_title,
+    has_mentions,
+    is_given,
+    note_skipped,
+    set_mentions,
+)
 from ..errors import Errors, Warnings
 from ..models.bridge import ModelInput, Scores
 from ..models.mention_scorer import get_orthography
@@ -168,6 +176,11 @@ class DocreMentions(DocrePipe):
                 continue
             rows = numpy.flatnonzero((batch.spans.doc == i) & (probability >= self.cfg["threshold"]))
             most = int(numpy.ceil(self.cfg["max_mentions"] * len(doc)))
+            n_left_out = max(len(rows) - most, 0)
+            note_skipped(doc, self.name, "mentions", n_left_out)
+            if n_left_out:
+                share = self.cfg["max_mentions"]
+                self.warn_once(Warnings.RW13.format(name=self.name, n=n_left_out, title=get_title(doc), share=share))
             rows = numpy.sort(rows[numpy.argsort(-probability[rows], kind="stable")[:most]])
             spans = list(zip(batch.spans.start[rows].tolist(), batch.spans.end[rows].tolist()))
             found.append((spans, probability[rows].tolist()))

@@ -1,17 +1,15 @@
 """Relation extraction between the entities of a document (JEREX 3.1 d, with any relation head)."""
 
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 
 import numpy
-import torch
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.vocab import Vocab
 from thinc.api import Model
 from thinc.types import Floats1d, Ints1d
-from torch import Tensor
 
 from ..attributes import (
     CLUSTER_PREFIX,
@@ -20,15 +18,20 @@ from ..attributes import (
     RELATIONS_ATTR,
     get_clusters,
     get_relation_data,
+    get_title,
+    get_types,
     has_clusters,
     has_relations,
     install_extensions,
+    note_skipped,
     relation_record,
     set_relation_data,
 )
 from ..errors import Errors, Warnings
+from ..layers.encoded import EncodedBatch
+from ..layers.segments import expand_ranges
 from ..models.bridge import ModelInput, Scores
-from ..models.relation_model import Explanation, predict_and_explain
+from ..models.relation_model import Explanation, encode, predict_and_explain, relation_scores
 from ..ty import PairBatch, SpanIndices
 from .docre_pipe import DEFAULT_MAX_BATCH_ITEMS, LISTENER, LabelledPipe, check_share
 from .gold import get_gold_entities, get_gold_triples, make_entity_batch
@@ -62,8 +65,12 @@ class Kept:
     default_config={
         "model": DEFAULT_MODEL,
         "threshold": 0.5,
+        "alpha": 0.5,
         "top_k": 4,
+        "n_negatives": 0,
         "max_pair_distance": 512,
+        "max_entities": 0,
+        "max_pairs": 16384,
         "evidence_mass": 0.8,
         "sentence_mass": 0.2,
         "loss_weight": 1.0,
@@ -81,8 +88,12 @@ def make_docre_relations(
     name: str,
     model: Model[ModelInput, Scores],
     threshold: float,
+    alpha: float,
     top_k: int,
+    n_negatives: int,
     max_pair_distance: int,
+    max_entities: int,
+    max_pairs: int,
     evidence_mass: float,
     sentence_mass: float,
     loss_weight: float,
@@ -97,9 +108,13 @@ def make_docre_relations(
 
     model (Model[ModelInput, Scores]): Scores the relations of entity pairs.
     threshold (float): Score from which a relation is kept.
+    alpha (float): Probability that has the score 0.5; not used if the head's loss has a threshold class.
     top_k (int): Most relations of an ordered entity pair.
-    max_pair_distance (int): Most tokens between the closest mentions of a pair at run time, 0 for no limit. Training
-        documents are shorter than a window, so that what lies farther apart was never learned.
+    n_negatives (int): Pairs without a relation drawn from each document in training; 0 for all.
+    max_pair_distance (int): Most tokens between the closest mentions of a pair, 0 for no limit. Documents no longer
+        than that are not concerned; in longer ones, the number of pairs would grow with the square of the length.
+    max_entities (int): Most entities of a document that take part, those with most mentions first; 0 for no limit.
+    max_pairs (int): Entity pairs scored at a time.
     evidence_mass (float): Share of a relation's support that its evidence carries at least; 0 for no evidence.
     sentence_mass (float): Share of the context's attention from which a sentence supports a relation.
     loss_weight (float): Share in the joint loss.
@@ -113,9 +128,14 @@ def make_docre_relations(
     cfg = {
         "labels": [],
         "kb_ids": {},
+        "entity_types": [],
         "threshold": threshold,
+        "alpha": alpha,
         "top_k": top_k,
+        "n_negatives": n_negatives,
         "max_pair_distance": max_pair_distance,
+        "max_entities": max_entities,
+        "max_pairs": max_pairs,
         "evidence_mass": evidence_mass,
         "sentence_mass": sentence_mass,
         "loss_weight": loss_weight,
@@ -148,6 +168,11 @@ class DocreRelations(LabelledPipe):
         super().__init__(vocab, model, name, cfg=cfg, scorer=scorer)
         if cfg["top_k"] < 1:
             raise ValueError(Errors.R206.format(name=name, setting="top_k", expected="at least 1", value=cfg["top_k"]))
+        if cfg["max_pairs"] < 1:
+            raise ValueError(
+                Errors.R206.format(name=name, setting="max_pairs", expected="at least 1", value=cfg["max_pairs"])
+            )
+        check_share(name, "alpha", cfg["alpha"])
         check_share(name, "evidence_mass", cfg["evidence_mass"])
         check_share(name, "sentence_mass", cfg["sentence_mass"])
         install_extensions(cfg["relations_attr"], cfg["entities_attr"], cfg["span_cluster_prefix"])
@@ -168,110 +193,162 @@ class DocreRelations(LabelledPipe):
         """
         docs: List[Doc] = []
         kb_ids: Dict[str, str] = {}
+        types: Set[str] = set()
         for eg in get_examples():
             docs = docs or [eg.predicted]
+            types.update(label for label in get_types(eg.reference, self.cfg["span_cluster_prefix"]) if label)
             for record in get_relation_data(eg.reference, self.cfg["relations_attr"]) or ():
                 kb_ids.setdefault(record["label"], record.get("kb_id", ""))
         self.set_labels(None if labels is None else list(labels), set(kb_ids))
         self.cfg["kb_ids"] = {label: (labels or kb_ids).get(label, "") for label in self.labels}
-        self._build_model(docs, len(self.labels) + 1)
+        if self.model.has_dim("n_types") is None:  # a head that looks at types
+            self.cfg["entity_types"] = sorted(types)
+            self.model.set_dim("n_types", len(types))
+        self._build_model(docs, len(self.labels) + self.model.attrs["threshold_class"])
 
     @property
     def label_data(self) -> Dict[str, str]:  # type: ignore[override]
         return {label: self.cfg["kb_ids"].get(label, "") for label in self.labels}
 
     def make_batch(self, docs: Sequence[Doc]) -> PairBatch:
-        """RETURNS (PairBatch): All ordered pairs of the Docs' clusters with mentions close enough together."""
-        batch = make_pairs([get_clusters(doc, self.cfg["span_cluster_prefix"]) for doc in docs])
-        limit = self.cfg["max_pair_distance"]
-        if not limit or not len(batch) or max(map(len, docs)) <= limit:
-            return batch
-        near = pair_distances(batch) <= limit
-        if not near.all():
-            n_far = int((~near).sum())
-            self.warn_once(Warnings.RW09.format(name=self.name, n=n_far, total=len(batch), limit=limit))
-        return PairBatch(batch.entities, batch.head[near], batch.tail[near])
+        """RETURNS (PairBatch): Ordered pairs of the Docs' clusters, of long Docs those with mentions close together."""
+        prefix = self.cfg["span_cluster_prefix"]
+        clusters = [get_clusters(doc, prefix) for doc in docs]
+        batch = self._pair_up(docs, clusters, [get_types(doc, prefix) for doc in docs])
+        n_pairs = numpy.bincount(batch.doc, minlength=len(docs))
+        for doc, known, n in zip(docs, clusters, n_pairs.tolist()):
+            note_skipped(doc, self.name, "entity pairs", len(known) * (len(known) - 1) - n)
+        return batch
 
-    def make_training_batch(self, examples: Sequence[Example]) -> Optional[Tuple[PairBatch, Tuple[Tensor]]]:
-        """RETURNS (Optional[Tuple]): All pairs of gold clusters and their relations; None where no Example has gold
-        relations."""
+    def _pair_up(
+        self, docs: Sequence[Doc], clusters: Sequence[Sequence[Any]], types: Sequence[Sequence[str]]
+    ) -> PairBatch:
+        """RETURNS (PairBatch): Ordered pairs of entities, with the numbers of their types."""
+        number = {label: i for i, label in enumerate(self.cfg["entity_types"])}
+        labels = [[number.get(label, -1) for label in found] for found in types]
+        entities = make_entity_batch(clusters, labels, [number_sentences(doc) for doc in docs])
+        pairs, offset = [], 0
+        limit = self.cfg["max_pair_distance"]
+        for doc, known in zip(docs, clusters):
+            rows = most_mentioned(known, self.cfg["max_entities"])
+            far = limit and len(doc) > limit
+            found = near_pairs([known[i] for i in rows], limit) if far else all_pairs(len(rows))
+            pairs.append(rows[found] + offset)
+            offset += len(known)
+            n, total = len(found), len(known) * (len(known) - 1)
+            if n < total:
+                title = get_title(doc)
+                self.warn_once(Warnings.RW09.format(name=self.name, n=total - n, total=total, limit=limit, title=title))
+        head, tail = numpy.concatenate([numpy.zeros((0, 2), dtype="int64"), *pairs]).T
+        return PairBatch(entities, head, tail)
+
+    def make_training_batch(
+        self, examples: Sequence[Example]
+    ) -> Optional[Tuple[PairBatch, Tuple[numpy.ndarray, Ints1d]]]:
+        """RETURNS (Optional[Tuple]): Pairs of gold clusters, their relations (P, R) and documents (P,); None where no
+        Example has gold relations."""
         prefix, attr = self.cfg["span_cluster_prefix"], self.cfg["relations_attr"]
-        number = {label: i + 1 for i, label in enumerate(self.labels)}
+        number = {label: i for i, label in enumerate(self.labels)}
         clusters: List[list] = []
+        types: List[List[str]] = []
         triples: List[List[Tuple[int, str, int]]] = []
         for eg in examples:
             clusters.append([])
+            types.append([])
             triples.append([])
             if has_relations(eg.reference, attr) and has_clusters(eg.reference, self.cfg["spans_key"], prefix):
                 entities = get_gold_entities(eg, prefix)
-                clusters[-1] = entities.clusters
+                clusters[-1], types[-1] = entities.clusters, entities.types
                 triples[-1] = get_gold_triples(eg, entities, attr)
         self.warn_unknown(label for found in triples for _, label, _ in found)
-        batch = make_pairs(clusters)
+        batch = self._pair_up([eg.predicted for eg in examples], clusters, types)
         if not len(batch):
             return None
-        # The pair (h, t) of a document with E entities is its row h * (E - 1) + t - (t > h).
-        gold = torch.zeros(len(batch), len(self.labels) + 1, dtype=torch.bool)
+        gold = numpy.zeros((len(batch), len(self.labels)), dtype=bool)
+        n = len(batch.entities)
+        keys = batch.head * n + batch.tail  # rising
         offset = 0
         for found, known in zip(triples, clusters):
-            n = len(known)
             for head, label, tail in found:
-                if head != tail and label in number:
-                    gold[offset + head * (n - 1) + tail - (tail > head), number[label]] = True
-            offset += n * max(n - 1, 0)
-        return batch, (gold,)
+                key = (offset + head) * n + offset + tail
+                row = numpy.searchsorted(keys, key)
+                if label in number and row < len(keys) and keys[row] == key:
+                    gold[row, number[label]] = True
+            offset += len(known)
+        if self.cfg["n_negatives"]:
+            rows = draw_pairs(gold, batch.doc, self.cfg["n_negatives"])
+            batch, gold = PairBatch(batch.entities, batch.head[rows], batch.tail[rows]), gold[rows]
+        return batch, (gold, batch.doc)
 
     def predict(self, docs: Iterable[Doc]) -> List[Records]:
         """RETURNS (List[Records]): Plain relation data of each Doc, best first."""
         docs = list(docs)
         self.check_trained()
         batch = self.make_batch(docs)
+        records: List[Records] = [[] for _ in docs]
         if not len(batch):
-            return [[] for _ in docs]
-        if not self.cfg["evidence_mass"]:
-            scores = self.model.predict((docs, batch))
-            return self.decode(docs, batch, self.select(batch, scores), None)
+            return records
+        encoded = encode(self.model, docs)
+        sentences = [number_sentences(doc) for doc in docs]
+        first_entity = numpy.searchsorted(batch.entities.doc, numpy.arange(len(docs)))
+        for start in range(0, len(batch), self.cfg["max_pairs"]):
+            rows = numpy.arange(start, min(start + self.cfg["max_pairs"], len(batch)))
+            part, entities = batch.select(rows)
+            kept, explanation = self.extract(encoded, part, numpy.concatenate(sentences))
+            number = entities - first_entity[part.entities.doc]
+            for d, record in self.decode(kept, explanation, sentences, number):
+                records[d].append(record)
+        return [sorted(found, key=lambda r: (-r["score"], r["head"], r["tail"], r["label"])) for found in records]
+
+    def extract(
+        self, encoded: EncodedBatch, batch: PairBatch, sentence: Ints1d
+    ) -> Tuple["Kept", Optional[Explanation]]:
+        """RETURNS (Tuple[Kept, Optional[Explanation]]): Relations of some pairs, and what speaks for them."""
         kept: List[Kept] = []
 
-        def choose(scores: Scores) -> Tuple[PairBatch, numpy.ndarray, numpy.ndarray]:
+        def choose(scores: Scores) -> Tuple[PairBatch, Ints1d, Ints1d]:
             kept.append(self.select(batch, scores))
-            sentence = numpy.concatenate([number_sentences(doc) for doc in docs])
-            return kept[0].batch, kept[0].label + 1, sentence
+            explained = kept[0].batch if self.cfg["evidence_mass"] else batch.select(numpy.zeros(0, dtype="int64"))[0]
+            return explained, kept[0].label + self.model.attrs["threshold_class"], sentence
 
-        _, explanation = predict_and_explain(self.model, docs, batch, choose)
-        return self.decode(docs, batch, kept[0], explanation)
+        explanation = predict_and_explain(self.model, encoded, batch, choose)
+        return kept[0], explanation
 
     def select(self, batch: PairBatch, scores: Scores) -> "Kept":
         """RETURNS (Kept): The relations above the threshold, best of each pair first come."""
-        score = relation_scores(scores["logits"])
-        pair, label = keep_best(score, self.cfg["threshold"], self.cfg["top_k"])
+        alpha = None if self.model.attrs["threshold_class"] else self.cfg["alpha"]
+        score = relation_scores(scores["logits"], alpha)
+        pair, label = keep_best(score, self.cfg["threshold"], self.cfg["top_k"], strict=alpha is None)
         return Kept(PairBatch(batch.entities, batch.head[pair], batch.tail[pair]), label, score[pair, label])
 
     def decode(  # type: ignore[override]
-        self, docs: Sequence[Doc], batch: PairBatch, kept: "Kept", explanation: Optional[Explanation]
-    ) -> List[Records]:
-        """RETURNS (List[Records]): Plain relation data of each Doc, best first."""
-        records: List[Records] = [[] for _ in docs]
-        evidence = self.find_evidence(docs, kept, explanation)
-        first_entity = numpy.searchsorted(batch.entities.doc, numpy.arange(len(docs)))
+        self, kept: "Kept", explanation: Optional[Explanation], sentences: Sequence[Ints1d], number: Ints1d
+    ) -> Iterator[Tuple[int, Dict[str, Any]]]:
+        """Write relations as plain data.
+
+        sentences (Sequence[Ints1d]): Number of each token's sentence, of each Doc.
+        number (Ints1d): Number of each entity of the batch in its Doc.
+        YIELDS (Tuple[int, Dict[str, Any]]): Row of the Doc and record.
+        """
+        evidence = self.find_evidence(kept, explanation, sentences)
         for i, d in enumerate(kept.batch.doc.tolist()):
             label = self.labels[kept.label[i]]
-            sentences, mention_pairs = evidence[i]
-            records[d].append(
+            numbers, mention_pairs = evidence[i]
+            yield (
+                d,
                 relation_record(
-                    kept.batch.head[i] - first_entity[d],
+                    number[kept.batch.head[i]],
                     label,
-                    kept.batch.tail[i] - first_entity[d],
+                    number[kept.batch.tail[i]],
                     kb_id=self.cfg["kb_ids"].get(label, ""),
                     score=float(kept.score[i]),
-                    sentences=sentences,
+                    sentences=numbers,
                     evidence=mention_pairs,
-                )
+                ),
             )
-        return [sorted(found, key=lambda r: (-r["score"], r["head"], r["tail"], r["label"])) for found in records]
 
     def find_evidence(
-        self, docs: Sequence[Doc], kept: "Kept", explanation: Optional[Explanation]
+        self, kept: "Kept", explanation: Optional[Explanation], sentences: Sequence[Ints1d]
     ) -> List[Tuple[List[int], List[MentionPair]]]:
         """Choose the fewest mention pairs that carry `evidence_mass` of each relation, and its sentences: those of
         these mentions, and those with `sentence_mass` of the context's attention.
@@ -282,21 +359,24 @@ class DocreRelations(LabelledPipe):
         if explanation is None:
             return found
         m = kept.batch.entities.mentions
-        sentence = [number_sentences(doc) for doc in docs]
         order = numpy.lexsort((-explanation.weight, explanation.pair))
         bounds = numpy.searchsorted(explanation.pair[order], numpy.arange(len(found) + 1))
-        for i, (sentences, pairs) in enumerate(found):
+        attended: Dict[int, List[int]] = {}
+        if explanation.sentences is not None:
+            much = explanation.sentences.share >= self.cfg["sentence_mass"]
+            for i, s in zip(explanation.sentences.pair[much].tolist(), explanation.sentences.sentence[much].tolist()):
+                attended.setdefault(i, []).append(s)
+        for i, (numbers, pairs) in enumerate(found):
             rows = order[bounds[i] : bounds[i + 1]]
             before = numpy.cumsum(explanation.weight[rows]) - explanation.weight[rows]
             for row in rows[before < self.cfg["evidence_mass"] - 1e-6]:
                 h, t = explanation.head[row], explanation.tail[row]
                 spans = (int(m.start[h]), int(m.end[h])), (int(m.start[t]), int(m.end[t]))
                 pairs.append((*spans, float(explanation.weight[row])))
-            doc = sentence[int(kept.batch.doc[i])]
+            doc = sentences[int(kept.batch.doc[i])]
             chosen = {int(doc[span[0]]) for pair in pairs for span in pair[:2]}
-            if explanation.sentence_mass is not None:
-                chosen.update(numpy.flatnonzero(explanation.sentence_mass[i] >= self.cfg["sentence_mass"]).tolist())
-            sentences.extend(sorted(chosen))
+            chosen.update(attended.get(i, ()))
+            numbers.extend(sorted(chosen))
         return found
 
     def set_annotations(self, docs: Sequence[Doc], predictions: Sequence[Records]) -> None:
@@ -305,53 +385,61 @@ class DocreRelations(LabelledPipe):
             self.release(doc)
 
 
-def make_pairs(clusters: Sequence[Sequence[Any]]) -> PairBatch:
-    """RETURNS (PairBatch): All ordered pairs of different entities of each document, head by head."""
-    entities = make_entity_batch(clusters)
-    heads, tails, offset = [], [], 0
-    for cluster in clusters:
-        n = len(cluster)
-        head, tail = numpy.divmod(numpy.arange(n * n), max(n, 1))
-        different = head != tail
-        heads.append(head[different] + offset)
-        tails.append(tail[different] + offset)
-        offset += n
-    empty = numpy.zeros(0, dtype="int64")
-    return PairBatch(entities, numpy.concatenate([empty, *heads]), numpy.concatenate([empty, *tails]))
+def all_pairs(n: int) -> numpy.ndarray:
+    """RETURNS (numpy.ndarray): All ordered pairs of n different entities, by first, then second. Shape (P, 2)."""
+    pairs = numpy.stack(numpy.divmod(numpy.arange(n * n), max(n, 1)), axis=1)
+    return pairs[pairs[:, 0] != pairs[:, 1]]
 
 
-def pair_distances(batch: PairBatch) -> Ints1d:
-    """RETURNS (Ints1d): Tokens between the starts of the closest mentions of each pair. Shape (P,)."""
-    e = batch.entities
-    first = numpy.searchsorted(e.entity, numpy.arange(len(e)))
-    distance = numpy.zeros(len(batch), dtype="int64")
-    for doc in numpy.unique(batch.doc):
-        members = numpy.flatnonzero(e.doc == doc)
-        rows = slice(first[members[0]], numpy.searchsorted(e.entity, members[-1], side="right"))
-        start, bounds = e.mentions.start[rows], first[members] - first[members[0]]
-        table = numpy.abs(start[:, None] - start[None])
-        table = numpy.minimum.reduceat(numpy.minimum.reduceat(table, bounds, axis=0), bounds, axis=1)
-        pairs = numpy.flatnonzero(batch.doc == doc)
-        distance[pairs] = table[batch.head[pairs] - members[0], batch.tail[pairs] - members[0]]
-    return distance
+def near_pairs(clusters: Sequence[Sequence[SpanIndices]], limit: int) -> numpy.ndarray:
+    """Find pairs of entities without looking at all of them.
 
-
-def relation_scores(logits: Tensor) -> numpy.ndarray:
-    """Score relations against the threshold class: sigmoid(f_r - f_TH).
-
-    logits (Tensor): Column 0 is TH. Shape (P, R + 1).
-    RETURNS (numpy.ndarray): Shape (P, R).
+    limit (int): Most tokens between the starts of the closest mentions of a pair.
+    RETURNS (numpy.ndarray): Ordered pairs of different entities, by first, then second. Shape (P, 2).
     """
-    return (logits[:, 1:] - logits[:, :1]).double().sigmoid().cpu().numpy()
+    entity = numpy.repeat(numpy.arange(len(clusters)), [len(c) for c in clusters])
+    start = numpy.asarray([s for c in clusters for s, _ in c], dtype="int64")
+    order = numpy.argsort(start, kind="stable")
+    entity, start = entity[order], start[order]
+    # For each mention, those behind it that are near enough.
+    other, one = expand_ranges(numpy.arange(1, len(start) + 1), numpy.searchsorted(start, start + limit, "right"))
+    n = len(clusters)
+    keys = numpy.concatenate([entity[one] * n + entity[other], entity[other] * n + entity[one]])
+    pairs = numpy.stack(numpy.divmod(numpy.unique(keys), max(n, 1)), axis=1)
+    return pairs[pairs[:, 0] != pairs[:, 1]]
 
 
-def keep_best(score: numpy.ndarray, threshold: float, top_k: int) -> Tuple[numpy.ndarray, numpy.ndarray]:
-    """Keep the relations that lie above the threshold, at most top_k of a pair; ties by column.
+def most_mentioned(clusters: Sequence[Sequence[Any]], n: int) -> Ints1d:
+    """RETURNS (Ints1d): Rows of the n entities with most mentions, rising; of all where n is 0."""
+    order = numpy.argsort([-len(c) for c in clusters], kind="stable")
+    return numpy.sort(order[:n] if n else order).astype("int64")
 
-    score (numpy.ndarray): Shape (P, R). A score of 0.5 equals that of the threshold class, and is not above it.
+
+def draw_pairs(gold: numpy.ndarray, doc: Ints1d, n: int) -> Ints1d:
+    """Draw pairs without a relation.
+
+    gold (numpy.ndarray): Whether a relation holds. Shape (P, R), bool.
+    doc (Ints1d): Document of each pair, rising. Shape (P,).
+    n (int): Pairs to draw from each document.
+    RETURNS (Ints1d): Rows of all pairs with a relation and of those drawn, rising.
+    """
+    positive = gold.any(1)
+    drawn = numpy.random.permutation(numpy.flatnonzero(~positive))
+    drawn = drawn[numpy.argsort(doc[drawn], kind="stable")]  # document by document, in the order drawn
+    rank = numpy.arange(len(drawn)) - numpy.searchsorted(doc[drawn], doc[drawn])
+    return numpy.sort(numpy.concatenate([numpy.flatnonzero(positive), drawn[rank < n]]))
+
+
+def keep_best(
+    score: numpy.ndarray, threshold: float, top_k: int, *, strict: bool
+) -> Tuple[numpy.ndarray, numpy.ndarray]:
+    """Keep the relations that reach the threshold, at most top_k of a pair; ties by column.
+
+    score (numpy.ndarray): Shape (P, R).
+    strict (bool): Whether they have to lie above it: a score of 0.5 equals that of the threshold class.
     RETURNS (Tuple[numpy.ndarray, numpy.ndarray]): Pair and relation of each kept score.
     """
-    kept = score > threshold
+    kept = score > threshold if strict else score >= threshold
     crowded = numpy.flatnonzero(kept.sum(1) > top_k)
     if len(crowded):
         order = numpy.argsort(-score[crowded], axis=1, kind="stable")

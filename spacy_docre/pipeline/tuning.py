@@ -83,7 +83,7 @@ def tune_thresholds(
     before = pipeline[: [pipe for _, pipe in pipeline].index(encoder)]
     tally = Tally()
     saved = [(pipe, dict(pipe.cfg)) for pipe in (mentions, clusters, relations)]
-    relations.cfg.update(threshold=min(relation_grid), evidence_mass=0.0)
+    relations.cfg.update(threshold=min(relation_grid), alpha=0.5, evidence_mass=0.0)
     prefix, attr = relations.cfg["span_cluster_prefix"], relations.cfg["relations_attr"]
     try:
         for batch in progress(list(_batches(examples, batch_size))):
@@ -146,6 +146,26 @@ def _decodings(pipe: DocrePipe, docs: List[Doc], grid: Grid) -> Iterator[float]:
         pipe.cfg["threshold"] = threshold
         pipe.set_annotations(docs, pipe.decode(docs, batch, scores))
         yield threshold
+
+
+def current_threshold(pipe: DocrePipe) -> float:
+    """RETURNS (float): A component's threshold as the grids count it: for relation heads without a threshold class the
+    probability from which a relation is kept."""
+    threshold = pipe.cfg["threshold"]
+    if _has_own_scale(pipe):
+        return threshold
+    odds = [share / max(1 - share, 1e-12) for share in (threshold, pipe.cfg["alpha"])]
+    return 1 - 1 / (1 + odds[0] * odds[1])
+
+
+def threshold_settings(pipe: DocrePipe, threshold: float) -> Dict[str, float]:
+    """RETURNS (Dict[str, float]): Settings that give a component a threshold of the grids. A relation head without a
+    threshold class gets it as `alpha`: the score 0.5 then lies on it."""
+    return {"threshold": threshold} if _has_own_scale(pipe) else {"threshold": 0.5, "alpha": threshold}
+
+
+def _has_own_scale(pipe: DocrePipe) -> bool:
+    return pipe.model.attrs.get("threshold_class", True)
 
 
 def find_pipe(nlp: Language, kind: Type[PipeT]) -> PipeT:

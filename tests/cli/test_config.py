@@ -46,9 +46,21 @@ def test_relations_alone_choose_the_model(head):
 def test_printed_config_initialises(head, tiny_encoder, sample_corpus):
     printed = run(head, "--encoder", tiny_encoder)
     printed["paths"].update(sample_corpus)
-    printed["components"]["docre_relations"]["model"]["head"].update({"block_size": 16})
+    settings = printed["components"]["docre_relations"]["model"]["head"]
+    settings.update({"block_size": 16} if "block_size" in settings else {})  # the tiny encoder's width is 32
+    printed["components"]["docre_mentions"]["max_mentions"] = 9.0  # an untrained model finds them everywhere
     nlp = init_nlp(printed)
     assert nlp("Mara lives in Skarne.")._.relations is not None
+
+
+@pytest.mark.parametrize("head,alpha", [("jerex_mrc", 0.6), ("jerex_grc", 0.55)])
+def test_jerex_is_set_up_as_published(head, alpha):
+    """Section 4 and the published code: thresholds, 200 negative pairs, embeddings of width 25, dropout of 0.1."""
+    component = run(head)["components"]["docre_relations"]
+    assert component["alpha"] == alpha and component["n_negatives"] == 200
+    settings = component["model"]["head"]
+    assert settings["loss"] == {"@losses": "spacy-docre.BinaryCrossEntropy.v1"}
+    assert settings["meta_width"] == 25 and settings["dropout"] == 0.1
 
 
 def test_output_file_and_unknown_head(tmp_path):

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from spacy_docre.layers.encoded import DocWindows, EncodedBatch, make_layout
-from spacy_docre.layers.evidence import list_mention_pairs, overlap_weights, sentence_mass
-from spacy_docre.layers.local_context import group_attention, lay_out_rows, meet, pair_attention
+from spacy_docre.layers.evidence import explain_by_attention
+from spacy_docre.layers.pairs import list_mention_pairs
 from spacy_docre.ty import EntityBatch, PairBatch, SpanBatch
 
 N_PIECES, PREFIX = 12, 1
@@ -37,9 +37,14 @@ def encoded() -> EncodedBatch:
 FIRST = numpy.asarray([0, 6, 2, 9, 11])
 LAST = numpy.asarray([2, 7, 3, 11, 12])
 ENTITY = numpy.asarray([0, 0, 1, 1, 2])
+SENTENCE = numpy.asarray([0] * 4 + [1] * 4 + [2] * 4)
 BATCH = PairBatch(
     EntityBatch(
-        SpanBatch(numpy.zeros(5, dtype="int64"), FIRST, LAST), ENTITY, numpy.zeros(3, dtype="int64"), ENTITY[:3]
+        SpanBatch(numpy.zeros(5, dtype="int64"), FIRST, LAST),
+        ENTITY,
+        numpy.zeros(3, dtype="int64"),
+        ENTITY[:3],
+        numpy.zeros(5, dtype="int64"),
     ),
     head=numpy.asarray([0, 1, 0, 2]),
     tail=numpy.asarray([1, 0, 2, 1]),
@@ -72,8 +77,7 @@ def test_mention_pairs_of_each_entity_pair():
 
 
 def test_weights_are_shares_of_overlap(encoded: EncodedBatch):
-    pair, head, tail = list_mention_pairs(BATCH)
-    found = overlap_weights(encoded, FIRST, LAST, pair, head, tail)
+    pair, head, tail, found, _ = explain_by_attention(encoded, FIRST, LAST, BATCH, SENTENCE)
     overlap = []
     for h, t in zip(head, tail):
         products = [0.0]
@@ -91,20 +95,24 @@ def test_weights_are_shares_of_overlap(encoded: EncodedBatch):
 
 
 def test_pairs_in_no_common_window_weigh_alike(encoded: EncodedBatch):
-    one = numpy.asarray([0])
-    assert overlap_weights(
-        encoded, FIRST, LAST, numpy.zeros(2, dtype="int64"), one.repeat(2), numpy.asarray([3, 4])
-    ) == (pytest.approx([0.5, 0.5]))
+    """Entity 0 with its first mention alone, in the first window; entity 1 with its second one, in the second."""
+    rows = numpy.asarray([0, 3, 4])
+    entity = numpy.asarray([0, 1, 1])
+    mentions = SpanBatch(numpy.zeros(3, dtype="int64"), FIRST[rows], LAST[rows])
+    zeros = numpy.zeros(3, dtype="int64")
+    entities = EntityBatch(mentions, entity, zeros[:2], zeros[:2], zeros)
+    batch = PairBatch(entities, numpy.asarray([0]), numpy.asarray([1]))
+    *_, weight, sentences = explain_by_attention(encoded, FIRST[rows], LAST[rows], batch, SENTENCE)
+    assert weight == pytest.approx([0.5, 0.5])
+    assert len(sentences.pair) == 0
 
 
-def test_sentence_mass_adds_attention_of_real_pieces(encoded: EncodedBatch):
-    sentence = numpy.asarray([0] * 4 + [1] * 4 + [2] * 4)
-    rows = lay_out_rows(encoded, FIRST, LAST, ENTITY)
-    one, other = numpy.asarray([0, 0, 1]), numpy.asarray([1, 2, 2])
-    places = meet(rows, one, other)
-    attention = pair_attention(group_attention(encoded, rows), places)
-    found = sentence_mass(encoded, attention, places, 3, sentence)
-    for p, (a, b) in enumerate(zip(one, other)):
+def test_sentence_shares_add_attention_of_real_pieces(encoded: EncodedBatch):
+    sentences = explain_by_attention(encoded, FIRST, LAST, BATCH, SENTENCE)[-1]
+    assert set(zip(sentences.pair, sentences.sentence)) <= set(product(range(len(BATCH)), range(3)))
+    found = numpy.zeros((len(BATCH), 3))
+    found[sentences.pair, sentences.sentence] = sentences.share
+    for p, (a, b) in enumerate(zip(BATCH.head, BATCH.tail)):
         masses = []
         for window in range(2):
             groups = []
@@ -119,7 +127,7 @@ def test_sentence_mass_adds_attention_of_real_pieces(encoded: EncodedBatch):
             mass = [0.0, 0.0, 0.0]
             lo, hi = encoded.windows[0].window_first[window], encoded.windows[0].window_last[window]
             for piece in range(lo, hi):
-                mass[sentence[piece]] += float(product_[piece - lo + PREFIX])
+                mass[SENTENCE[piece]] += float(product_[piece - lo + PREFIX])
             masses.append(mass)
         wanted = numpy.mean(masses, axis=0)
         assert found[p] == pytest.approx(wanted / wanted.sum(), abs=1e-5)
@@ -127,4 +135,7 @@ def test_sentence_mass_adds_attention_of_real_pieces(encoded: EncodedBatch):
 
 def test_nothing_to_explain(encoded: EncodedBatch):
     none = numpy.zeros(0, dtype="int64")
-    assert len(overlap_weights(encoded, FIRST, LAST, none, none, none)) == 0
+    pair, head, tail, weight, sentences = explain_by_attention(
+        encoded, FIRST, LAST, PairBatch(BATCH.entities, none, none), SENTENCE
+    )
+    assert len(pair) == len(head) == len(tail) == len(weight) == len(sentences.pair) == 0

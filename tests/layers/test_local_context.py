@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from torch.autograd import gradcheck
 
 from spacy_docre.layers.encoded import EncodedBatch
-from spacy_docre.layers.local_context import group_attention, lay_out_rows, local_context, meet, pair_attention
+from spacy_docre.layers import local_context as module
+from spacy_docre.layers.local_context import attend, lay_out_rows, local_context, meet, pair_attention
 from toy import encode_at_random, lay_windows, list_rows
 
 
@@ -113,7 +114,7 @@ def twin(case, encoded):
 
 def assert_equals_twin(case, shared=None):
     encoded = case.encoded
-    found, _, _ = case.contexts(encoded)
+    found = case.contexts(encoded)
     expected, n_shared = twin(case, encoded)
     assert found.shape == (len(expected), encoded.width)
     for row, slow in zip(list_rows(found), expected):
@@ -184,18 +185,39 @@ EVERYTHING = Case(
 
 def test_head_and_tail_may_be_exchanged():
     encoded = EVERYTHING.encoded
-    assert torch.allclose(EVERYTHING.contexts(encoded)[0], EVERYTHING.contexts(encoded, swap=True)[0], atol=1e-12)
+    assert torch.allclose(EVERYTHING.contexts(encoded), EVERYTHING.contexts(encoded, swap=True), atol=1e-12)
 
 
 def test_attention_of_a_pair_sums_to_one():
     """But for the 1e-5 in the denominator, which weighs the more the less the two rows overlap: their product sums to
     1 / positions where both are even."""
     encoded = EVERYTHING.encoded
-    _, attention, places = EVERYTHING.contexts(encoded)
-    total = attention[places.window, places.column].sum(-1)
-    assert (total < 1).all() and (total > 0.999).all()
-    padding = ~encoded.mask()
-    assert (attention * padding[:, None]).abs().max() == 0
+    pairs = numpy.asarray(EVERYTHING.pairs).T
+    rows = lay_out_rows(encoded, *EVERYTHING.arguments(encoded))
+    places = meet(rows, *pairs)
+    n_windows = 0
+    for part in attend(encoded, rows, numpy.unique(places.window)):
+        inside = places.select(part.windows.number)
+        attention = pair_attention(part.groups(rows), inside)
+        total = attention[inside.window, inside.column].sum(-1)
+        assert (total < 1).all() and (total > 0.999).all()
+        assert (attention * ~part.windows.mask()[:, None]).abs().max() == 0
+        n_windows += len(part.windows.number)
+    assert n_windows == len(numpy.unique(places.window))
+
+
+@pytest.mark.parametrize("most", [1, 150, 2**20])
+def test_windows_are_worked_on_in_bounded_groups(most, monkeypatch):
+    """However few windows are held at a time, contexts and gradients stay the same."""
+    encoded = EVERYTHING.encoded
+    expected, leaves = EVERYTHING.contexts(encoded), encoded.leaves()
+    monkeypatch.setattr(module, "MAX_ROW_ITEMS", most)
+    found = EVERYTHING.contexts(leaves)
+    assert torch.allclose(found, expected, atol=1e-12)
+    rows = lay_out_rows(encoded, *EVERYTHING.arguments(encoded))
+    n_heads = encoded.queries.shape[1]
+    for part in attend(encoded, rows, numpy.unique(rows.window)):
+        assert part.rows.numel() <= max(most, n_heads * part.rows.shape[2] * part.rows.shape[3])
 
 
 def test_mention_rows_within_a_window():
@@ -203,7 +225,8 @@ def test_mention_rows_within_a_window():
     case = Case([(ONES, TWO, [[(3, 6)]])])
     encoded = case.encoded
     rows = lay_out_rows(encoded, *case.arguments(encoded))
-    attention = group_attention(encoded, rows)
+    (part,) = attend(encoded, rows, numpy.unique(rows.window))
+    attention = part.groups(rows)
     full = encoded.attention_rows(numpy.tile(numpy.arange(10), (2, 1)))
     # Window [0, 8) holds pieces 3, 4, 5 at positions 4, 5, 6; window [4, 12) holds 4 and 5 at positions 1 and 2.
     assert torch.allclose(attention[0, :, 0], full[0][:, [4, 5, 6]].mean(1))
@@ -227,7 +250,7 @@ def test_gradient_is_the_slope(attention):
 
     def pool(*tensors):
         parts = [tensors[0], None, None, tensors[1]] if attention else [*tensors, None]
-        return case.contexts(encoded.with_tensors(parts))[0]
+        return case.contexts(encoded.with_tensors(parts))
 
     assert gradcheck(pool, [t.requires_grad_() for t in given])
 
@@ -236,7 +259,7 @@ def test_every_position_of_a_common_window_is_reached():
     """Gradient flows into queries of mention pieces alone, into keys and hidden states of whole windows."""
     case = Case([(ONES, TWO, [[(0, 1)], [(5, 6)]])])
     leaves = case.encoded.leaves()
-    case.contexts(leaves)[0].sum().backward()
+    case.contexts(leaves).sum().backward()
     touched = [(t.grad.abs().sum(-1) > 0) for t in (leaves.hidden, leaves.queries, leaves.keys)]
     assert touched[0].tolist() == [[True] * 10, [False] * 10]
     assert touched[1][0].nonzero()[:, 1].unique().tolist() == [1, 6]  # pieces 0 and 5 behind the special piece
@@ -246,21 +269,21 @@ def test_every_position_of_a_common_window_is_reached():
 def test_nothing_at_all():
     """Documents without pieces, entities without mentions in reach, no pair: no error, and no number but 0."""
     nothing = Case([([], [], [])])
-    assert nothing.contexts(nothing.encoded)[0].shape == (0, 4)
+    assert nothing.contexts(nothing.encoded).shape == (0, 4)
     blank = Case([([0, 0], [], [[(0, 1)], [(1, 2)]])])
-    assert torch.equal(blank.contexts(blank.encoded)[0], torch.zeros(1, 4, dtype=torch.float64))
+    assert torch.equal(blank.contexts(blank.encoded), torch.zeros(1, 4, dtype=torch.float64))
 
 
 def test_float32_and_half_precision_are_finite_and_close():
     encoded = EVERYTHING.encoded
-    exact = EVERYTHING.contexts(encoded)[0]
+    exact = EVERYTHING.contexts(encoded)
     for dtype, tolerance in [(torch.float32, 1e-5), (torch.bfloat16, 0.05)]:
         narrow = encoded.with_tensors([None if t is None else t.to(dtype) for t in encoded.tensors()])
-        found = EVERYTHING.contexts(narrow)[0]
+        found = EVERYTHING.contexts(narrow)
         assert found.dtype == torch.float32 and torch.isfinite(found).all()
         assert (found - exact).norm() / exact.norm() < tolerance
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = EVERYTHING.contexts(narrow)[0]
+        found = EVERYTHING.contexts(narrow)
     assert torch.isfinite(found).all() and (found - exact).norm() / exact.norm() < 0.1
 
 
@@ -270,5 +293,6 @@ def test_meeting_places():
     rows = lay_out_rows(case.encoded, *case.arguments(case.encoded))
     places = meet(rows, numpy.asarray([0, 0, 1, 1]), numpy.asarray([1, 2, 2, 1]))
     assert sorted(zip(places.pair.tolist(), places.window.tolist())) == [(0, 0), (2, 1), (3, 0), (3, 1)]
-    attention = pair_attention(group_attention(case.encoded, rows), places)
+    (part,) = attend(case.encoded, rows, numpy.unique(rows.window))
+    attention = pair_attention(part.groups(rows), places)
     assert attention.shape == (2, 2, 10)

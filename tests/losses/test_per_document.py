@@ -4,9 +4,11 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.autograd import gradcheck
 
-from spacy_docre.losses.per_document import binary_loss, document_mean, type_loss
+from spacy_docre.losses.per_document import binary_loss, document_mean, relation_loss, type_loss
 
 
 def longs(*values):
@@ -37,6 +39,50 @@ def test_binary_loss():
     assert loss.item() == pytest.approx(((math.log(4 / 3) + math.log(4)) / 2 + math.log(2)) / 2)
 
 
+def slow_relation_loss(rows, gold, doc):
+    """JEREX: -sum over relations of y log p + (1 - y) log(1 - p), mean over a document's pairs, mean over documents."""
+    by_doc = {}
+    for row, holds, d in zip(rows, gold, doc):
+        shares = [1 / (1 + math.exp(-f)) for f in row]
+        by_doc.setdefault(d, []).append(-sum(math.log(p if y else 1 - p) for p, y in zip(shares, holds)))
+    return sum(sum(pairs) / len(pairs) for pairs in by_doc.values()) / len(by_doc)
+
+
+@st.composite
+def pairs(draw):
+    """(P, R) logits in [-5, 5], as many labels, and the document of each pair."""
+    n_pairs, n_relations = draw(st.integers(1, 5)), draw(st.integers(1, 4))
+
+    def rows(values):
+        row = st.lists(values, min_size=n_relations, max_size=n_relations)
+        return draw(st.lists(row, min_size=n_pairs, max_size=n_pairs))
+
+    doc = st.lists(st.sampled_from([0, 2, 3]), min_size=n_pairs, max_size=n_pairs)
+    return rows(st.floats(-5, 5)), rows(st.booleans()), draw(doc)
+
+
+@given(pairs())
+def test_relation_loss_equals_slow_twin(batch):
+    rows, gold, doc = batch
+    loss = relation_loss(torch.tensor(rows, dtype=torch.float64), torch.tensor(gold), longs(*doc))
+    assert loss.item() == pytest.approx(slow_relation_loss(rows, gold, doc))
+
+
+def test_relation_loss_by_hand():
+    """All logits 0, so that each label costs log 2: pairs with three relations cost 3 log 2, whatever holds."""
+    gold = torch.tensor([[True, True, True], [False, False, False]])
+    assert relation_loss(torch.zeros(2, 3), gold, longs(0, 0)).item() == pytest.approx(3 * math.log(2))
+    assert relation_loss(torch.zeros(0, 3), gold[:0], longs()).item() == 0.0
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_relation_loss_is_finite_in_narrow_types(dtype):
+    logits = torch.tensor([[300.0, -300.0], [-40.0, 40.0]], dtype=dtype, requires_grad=True)
+    loss = relation_loss(logits, torch.tensor([[False, True], [False, True]]), longs(0, 0))
+    loss.backward()
+    assert loss.item() == 300.0 and torch.isfinite(logits.grad).all()
+
+
 def test_type_loss():
     """Shares of the right type: 1/4 and 2/4 in document 0, 1/3 in document 1."""
     third = [0.0, 0.0, 0.0]
@@ -51,6 +97,8 @@ def test_gradient_is_the_slope():
     assert gradcheck(lambda x: binary_loss(x, torch.tensor([True, False, True]), doc), logits)
     logits = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
     assert gradcheck(lambda x: type_loss(x, longs(0, 3, 1), doc), logits)
+    for gold in (torch.rand(3, 4) < 0.5, torch.zeros(3, 4) > 0, torch.ones(3, 4) > 0):
+        assert gradcheck(lambda x, gold=gold: relation_loss(x, gold, doc), logits)
 
 
 def test_far_off_logits_stay_finite():
@@ -61,3 +109,5 @@ def test_far_off_logits_stay_finite():
 def test_shapes_agree():
     with pytest.raises(ValueError, match="R301"):
         binary_loss(torch.zeros(2), torch.zeros(3, dtype=torch.bool), longs(0, 0))
+    with pytest.raises(ValueError, match=r"R301.*\(2, 4\).*\(2, 3\)"):  # logits that have a threshold class
+        relation_loss(torch.zeros(2, 4), torch.zeros(2, 3, dtype=torch.bool), longs(0, 0))

@@ -6,14 +6,15 @@ import spacy
 from hypothesis import given
 from hypothesis import strategies as st
 from spacy.tokens import Doc
-from transformers import AutoTokenizer, BertTokenizer
+from transformers import AutoModel, AutoTokenizer, BertJapaneseTokenizer, BertTokenizer, RobertaTokenizer
 
+from spacy_docre.layers.encoded import bucket_windows
 from spacy_docre.models.transformer.encoder import load_encoder
 from spacy_docre.models.transformer.windows import (
     WindowPlan,
-    bucket_windows,
     cut_windows,
     plan_windows,
+    special_pieces,
     tokenize,
     window_ids,
 )
@@ -107,29 +108,49 @@ def test_window_ids():
 # The encoder's limit
 
 
-def plan(tokenizer, model_type="bert", positions=64, window=0, overlap=16):
-    return plan_windows(tokenizer, model_type, positions, window=window, overlap=overlap, name="x")
+@pytest.fixture(scope="module")
+def encoder(tiny_encoder):
+    return AutoModel.from_pretrained(tiny_encoder)
 
 
-def test_plan(tokenizer):
+def plan(tokenizer, encoder, window=0, overlap=16):
+    return plan_windows(tokenizer, encoder, window=window, overlap=overlap, name="x")
+
+
+def test_plan(tokenizer, encoder):
     """64 positions, one taken by [CLS] (2) and one by [SEP] (3)."""
-    assert plan(tokenizer) == WindowPlan(62, 16, (2,), (3,))
-    assert plan(tokenizer, window=32).window == 30
-    assert plan(tokenizer, window=1000).window == 62  # a wish beyond the limit
-    assert plan(tokenizer, overlap=1000).overlap == 31  # half a window at most
-    assert plan(tokenizer, positions=0).window == 510  # encoders without a limit
-    assert plan(tokenizer, "roberta").window == 60  # positions begin behind the padding piece, which is 1
+    assert plan(tokenizer, encoder) == WindowPlan(62, 16, (2,), (3,))
+    assert plan(tokenizer, encoder, window=32).window == 30
+    assert plan(tokenizer, encoder, window=1000).window == 62  # a wish beyond the limit
+    assert plan(tokenizer, encoder, overlap=1000).overlap == 31  # half a window at most
 
 
 @pytest.mark.parametrize("window", [5, 1, -3])
-def test_window_too_small(tokenizer, window):
+def test_window_too_small(tokenizer, encoder, window):
     with pytest.raises(ValueError, match="R306"):
-        plan(tokenizer, window=window)
+        plan(tokenizer, encoder, window=window)
 
 
-def test_no_gap_between_windows(tokenizer):
+def test_no_gap_between_windows(tokenizer, encoder):
     with pytest.raises(ValueError, match="R206.*overlap"):
-        plan(tokenizer, overlap=-1)
+        plan(tokenizer, encoder, overlap=-1)
+
+
+@pytest.mark.parametrize(
+    "name,prefix,suffix",
+    [
+        ("bert", ["[CLS]"], ["[SEP]"]),
+        ("roberta", ["<s>"], ["</s>"]),
+        ("albert", ["[CLS]"], ["[SEP]"]),
+        ("modernbert", ["[CLS]"], ["[SEP]"]),  # known to its tokenizer.json alone
+        ("xlnet", ["[CLS]"], ["[SEP]"]),
+        ("gpt2", [], []),
+    ],
+)
+def test_special_pieces(name, prefix, suffix, make_encoder):
+    tokenizer = AutoTokenizer.from_pretrained(make_encoder(name))
+    found = special_pieces(tokenizer)
+    assert [tokenizer.convert_ids_to_tokens(ids) for ids in found] == [prefix, suffix]
 
 
 # Groups
@@ -147,7 +168,25 @@ def test_groups_are_bounded(lengths, max_items, max_padding):
         assert sum(lengths[w] for w in group) >= (1 - max_padding) * size - 1e-9
 
 
-# Word pieces
+# Word pieces: one family for each kind of tokenizer, which differ in what becomes of a space and in offsets
+
+KINDS = {
+    "wordpiece": "bert",
+    "bytes": "roberta",
+    "bytes, offsets with the space": "deberta",
+    "unigram": "xlm-roberta",
+    "unigram, offsets with the space": "deberta-v2",
+}
+
+
+@pytest.fixture(scope="module", params=list(KINDS))
+def kind(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def of_kind(kind, make_encoder):
+    return AutoTokenizer.from_pretrained(make_encoder(KINDS[kind]))
 
 
 def make_doc(words, spaces=None):
@@ -161,26 +200,48 @@ def texts(tokenizer, doc):
     return [pieces[a:b] for a, b in zip(first, last)]
 
 
-def test_tokens_and_their_pieces(tokenizer):
-    """The vocabulary holds single characters and the sample's frequent words."""
-    doc = make_doc(["The", "zqx", ".", "The"], [True, False, True, False])
-    assert texts(tokenizer, doc) == [["the"], ["z", "##q", "##x"], ["."], ["the"]]
+@pytest.mark.parametrize(
+    "text,wordpiece,bytewise,unigram",
+    [
+        ("The|of|.|of", "the of . of", "The Ġof . Ġof", "▁The ▁of . ▁of"),
+        ("The|zx|the", "the z_##x the", "The z_x Ġthe", "▁The z_x ▁the"),
+        ("The|é|of", "the e of", "The Ã_© Ġof", "▁The é ▁of"),
+        ("The|e\u0301|of", "the e of", "The Ġe_Ì_ģ Ġof", "▁The é ▁of"),  # a combining accent
+        ("The|ﬁ|of", "the [UNK] of", "The ï_¬_ģ Ġof", "▁The f_i ▁of"),  # what NFKC takes apart
+        ("The|Ａ|of", "the [UNK] of", "The ï_¼_¡ Ġof", "▁The A ▁of"),  # full width
+        ("The|😀|of", "the [UNK] of", "The ð_Ł_ĺ_Ģ Ġof", "▁The ? ▁of"),
+        ("The|👩\u200d👧|of", "the [UNK] of", "The ð_Ł_ĳ_©_âĢ_į_ð_Ł_ĳ_§ Ġof", "▁The ?_? ▁of"),  # a joiner within
+        ("The|של|of", "the [UNK] of", "The ×_©_×_ľ Ġof", "▁The ? ▁of"),  # right to left
+        ("The|日本|of", "the [UNK]_[UNK] of", "The æ_Ĺ_¥_æ_ľ_¬ Ġof", "▁The ? ▁of"),
+        ("The|\xa0|of", "the - of", "The Â_ł Ġof", "▁The - ▁of"),
+        ("The|\n\n|of", "the - of", "The Ċ_Ċ Ġof", "▁The - ▁of"),
+        ("The|\x07|of", "the - of", "The ć Ġof", "▁The - ▁of"),
+        ("The|\u200d|of", "the - of", "The âĢ_į Ġof", "▁The - ▁of"),
+        ("\n|The|of", "- the of", "Ċ ĠThe Ġof", "- ▁The ▁of"),
+    ],
+)
+def test_tokens_and_their_pieces(kind, of_kind, text, wordpiece, bytewise, unigram):
+    """Tokens have a space between, except before "."; their pieces are joined by "_", and "-" stands for none. The
+    vocabularies hold single characters or bytes and the sample's frequent words."""
+    words = text.split("|")
+    doc = make_doc(words, [word != "." for word in words[1:]] + [False])
+    found = " ".join("_".join(pieces) or "-" for pieces in texts(of_kind, doc))
+    if kind.startswith("unigram"):  # whose "▁", if it is a piece, belongs to the word or to the space
+        found = found.replace("▁_", "").replace("[UNK]", "?").replace("<unk>", "?")
+    assert found == {"w": wordpiece, "b": bytewise, "u": unigram}[kind[0]]
 
 
-@pytest.mark.parametrize("blank", ["\xa0", "\n\n", " ", "\u200b", "\u3000", "\x07"])
-def test_tokens_without_pieces(tokenizer, blank):
-    doc = make_doc(["the", blank, "the", blank], [True] * 4)
-    assert texts(tokenizer, doc) == [["the"], [], ["the"], []]
-    ((_, first, last),) = tokenize(tokenizer, [doc], "x")
-    assert first.tolist() == [0, 1, 1, 2] and last.tolist() == [1, 1, 2, 2]
-
-
-@pytest.mark.parametrize("word", ["😀", "👩‍👩‍👧", "𝔘𝔫𝔦", "日本", "Ünïcödé", "İstanbul", "ﬁn", "e\u0301a", "ß"])
-def test_characters_of_any_kind(tokenizer, word):
-    """Neighbours keep their own pieces, whatever normalisation does to the text between."""
-    found = texts(tokenizer, make_doc(["the", word, "the"], [True, True, False]))
-    assert found[0] == found[2] == ["the"]
-    assert found[1] and "the" not in found[1]
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_tokens_of_white_space(of_kind, at):
+    """Other tokens do not mind them. They have no piece, or that of the word whose space they are."""
+    words = ["The", "The", "The"]
+    expected = texts(of_kind, make_doc(words, [True, True, False]))
+    words[at] = " "
+    found = texts(of_kind, make_doc(words, [word != " " for word in words[:2]] + [False]))
+    behind = [*found, []][at + 1]
+    assert found[at] in ([], ["Ġ"], ["▁"], behind)
+    found[at] = expected[at]
+    assert found == expected
 
 
 def test_tokens_that_share_a_piece(tokenizer):
@@ -190,11 +251,13 @@ def test_tokens_that_share_a_piece(tokenizer):
     assert texts(tokenizer, make_doc(["can", "not", "the"], [False, True, False])) == [["cannot"], ["cannot"], ["the"]]
 
 
-@given(st.lists(st.tuples(st.text("aBé .\xa0\n😀日-'", min_size=1, max_size=4), st.booleans()), max_size=8))
-def test_alignment_equals_a_loop(tokenizer, parts):
+@given(
+    st.lists(st.tuples(st.text("aBé .\xa0\n😀日-'\u0301\u200dﬁש", min_size=1, max_size=4), st.booleans()), max_size=8)
+)
+def test_alignment_equals_a_loop(of_kind, parts):
     doc = make_doc([word for word, _ in parts], [space for _, space in parts])
-    ((ids, first, last),) = tokenize(tokenizer, [doc], "x")
-    offsets = tokenizer(doc.text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    ((ids, first, last),) = tokenize(of_kind, [doc], "x")
+    offsets = of_kind(doc.text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
     assert len(ids) == len(offsets) and len(first) == len(last) == len(doc)
     for token, a, b in zip(doc, first, last):
         overlapping = [i for i, (s, e) in enumerate(offsets) if s < token.idx + len(token) and e > token.idx]
@@ -213,9 +276,10 @@ def test_batch_equals_one_by_one(tokenizer, sample_docs):
         assert ids == alone and numpy.array_equal(first, a) and numpy.array_equal(last, b)
 
 
-def test_saved_truncation_and_padding_do_not_cut(tiny_encoder, tmp_path):
+@pytest.mark.parametrize("model_max_length", [8, int(1e30)])
+def test_saved_truncation_and_padding_do_not_cut(tiny_encoder, tmp_path, model_max_length):
     """Sentence encoders are published with such settings in their tokenizer.json."""
-    tokenizer = AutoTokenizer.from_pretrained(tiny_encoder, model_max_length=8)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_encoder, model_max_length=model_max_length)
     tokenizer.backend_tokenizer.enable_truncation(8)
     tokenizer.backend_tokenizer.enable_padding(length=8)
     tokenizer.save_pretrained(tmp_path)
@@ -233,13 +297,46 @@ def test_saved_truncation_and_padding_do_not_cut(tiny_encoder, tmp_path):
     assert len(tokenize(objects.tokenizer, [doc], "x")[0][0]) == 40
 
 
-def test_slow_tokenizers_split_token_by_token(tokenizer, tmp_path):
+@pytest.fixture
+def slow(tokenizer, make_encoder, tmp_path):
+    """Slow tokenizers and fast ones that do the same."""
     vocab = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().get)
     (tmp_path / "vocab.txt").write_text("\n".join(vocab), encoding="utf8")
-    slow = BertTokenizer(str(tmp_path / "vocab.txt"))
-    docs = [make_doc(["The", "zqx", "\xa0", "."]), make_doc([])]
+    roberta = AutoTokenizer.from_pretrained(make_encoder("roberta"))
+    vocab_file, merges_file = roberta.backend_tokenizer.model.save(str(tmp_path))
+    return {
+        "bert": (BertTokenizer(str(tmp_path / "vocab.txt")), tokenizer),
+        "roberta": (RobertaTokenizer(vocab_file, merges_file), roberta),
+    }
+
+
+@pytest.mark.filterwarnings("ignore:.*RW07")
+@pytest.mark.parametrize("name", ["bert", "roberta"])
+def test_slow_tokenizers_give_what_fast_ones_do(slow, name, sample_docs):
+    """They go token by token, yet words begin with a space where they do in running text, and do not where not."""
+    nlp = spacy.blank("en")
+    docs = [*sample_docs, *(nlp(text) for text in (" The zqx (the)\nThe é", "The \xa0 The", ""))]
+    pair = slow[name]
+    for doc, found, expected in zip(docs, *(tokenize(tokenizer, docs, "x") for tokenizer in pair)):
+        assert found[0] == expected[0] and found[1].dtype == found[2].dtype == "int64"
+        for one, other in zip(*(texts(tokenizer, doc) for tokenizer in pair)):
+            # A space that is a piece of its own lies before the token in fast ones.
+            assert (one[1:] if one[:1] == ["Ġ"] else one) == other
+
+
+def test_slow_tokenizers_are_told(slow):
     with pytest.warns(UserWarning, match="RW07"):
-        found = tokenize(slow, docs, "x")
-    for (ids, first, last), (fast_ids, fast_first, fast_last) in zip(found, tokenize(tokenizer, docs, "x")):
-        assert ids == fast_ids and first.dtype == last.dtype == "int64"
-        assert numpy.array_equal(first, fast_first) and numpy.array_equal(last, fast_last)
+        tokenize(slow["bert"][0], [make_doc(["The"])], "x")
+
+
+@pytest.mark.filterwarnings("ignore:.*RW07")
+def test_tokenizers_that_exist_as_slow_ones_alone(tmp_path):
+    """Japanese characters: no spaces, and no fast tokenizer."""
+    (tmp_path / "vocab.txt").write_text(
+        "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"東京は日本の"]), encoding="utf8"
+    )
+    kinds = {"word_tokenizer_type": "basic", "subword_tokenizer_type": "character"}
+    tokenizer = BertJapaneseTokenizer(str(tmp_path / "vocab.txt"), **kinds)
+    doc = make_doc(["東京", "は", "日本", "の", "都"], [False] * 5)
+    assert texts(tokenizer, doc) == [["東", "京"], ["は"], ["日", "本"], ["の"], ["[UNK]"]]
+    assert special_pieces(tokenizer) == ((2,), (3,))

@@ -1,7 +1,5 @@
 """The ATLOP head: localized context pooling and a grouped bilinear classifier."""
 
-from typing import Tuple
-
 import numpy
 import torch
 from thinc.types import Ints1d
@@ -9,10 +7,11 @@ from torch import Tensor, nn
 
 from ...errors import Errors
 from ...layers.encoded import EncodedBatch
-from ...layers.evidence import list_mention_pairs, overlap_weights, sentence_mass
+from ...layers.evidence import explain_by_attention
 from ...layers.grouped_bilinear import GroupedBilinear
-from ...layers.local_context import group_attention, lay_out_rows, local_context, meet, pair_attention
-from ...layers.segments import expand_ranges, range_max, segment_logsumexp, segment_mean
+from ...layers.local_context import lay_out_rows, local_context
+from ...layers.pairs import unordered_pairs
+from ...layers.segments import expand_ranges, segment_logsumexp, segment_mean
 from ...ty import PairBatch
 from ..bridge import Scores
 from ..relation_model import Explanation, RelationHead, RelationLoss
@@ -27,12 +26,10 @@ def pool_mentions(encoded: EncodedBatch, first: Ints1d, last: Ints1d, pooling: s
     pooling (str): "start" (the first piece), "mean" or "max".
     RETURNS (Tensor): Shape (M, H); zeros for mentions without a piece.
     """
-    pieces = encoded.pieces()
     if pooling == "mean":
         piece, mention = expand_ranges(first, last)
-        return segment_mean(pieces[encoded.index(piece)], encoded.index(mention), len(first))
-    stop = numpy.minimum(first + 1, last) if pooling == "start" else last
-    return range_max(pieces, encoded.index(first), encoded.index(stop))
+        return segment_mean(encoded.pieces()[encoded.index(piece)], encoded.index(mention), len(first))
+    return encoded.max_pool(first, numpy.minimum(first + 1, last) if pooling == "start" else last)
 
 
 class AtlopHead(nn.Module):
@@ -61,7 +58,7 @@ class AtlopHead(nn.Module):
         mentions = pool_mentions(encoded, first, last, self.mention_pooling)
         entities = self.dropout(segment_logsumexp(mentions, encoded.index(e.entity), len(e)))
         one, other, unordered = unordered_pairs(batch)
-        context, _, _ = local_context(encoded, lay_out_rows(encoded, first, last, e.entity), one, other)
+        context = local_context(encoded, lay_out_rows(encoded, first, last, e.entity), one, other)
         context = self.dropout(context)
         pair = encoded.index(unordered)
         z_head = torch.tanh(self.head(entities)[encoded.index(batch.head)] + self.head_context(context)[pair])
@@ -76,25 +73,7 @@ class AtlopHead(nn.Module):
         """
         e = batch.entities
         first, last = encoded.layout.span_pieces(e.mentions.doc, e.mentions.start, e.mentions.end)
-        pair, head, tail = list_mention_pairs(batch)
-        one, other, unordered = unordered_pairs(batch)
-        rows = lay_out_rows(encoded, first, last, e.entity)
-        places = meet(rows, one, other)
-        attention = pair_attention(group_attention(encoded, rows), places)
-        mass = sentence_mass(encoded, attention, places, len(one), sentence)
-        return Explanation(pair, head, tail, overlap_weights(encoded, first, last, pair, head, tail), mass[unordered])
-
-
-def unordered_pairs(batch: PairBatch) -> Tuple[Ints1d, Ints1d, Ints1d]:
-    """Find the distinct unordered pairs among ordered ones.
-
-    RETURNS (Tuple[Ints1d, Ints1d, Ints1d]): Entities of each unordered pair (U,), (U,); the unordered pair of each
-        ordered one (P,).
-    """
-    n = len(batch.entities)
-    low, high = numpy.minimum(batch.head, batch.tail), numpy.maximum(batch.head, batch.tail)
-    keys, inverse = numpy.unique(low * n + high, return_inverse=True)
-    return keys // n, keys % n, inverse
+        return Explanation(*explain_by_attention(encoded, first, last, batch, sentence))
 
 
 def build_atlop_head(
@@ -103,11 +82,11 @@ def build_atlop_head(
     block_size: int = 64,
     mention_pooling: str = "mean",
     dropout: float = 0.0,
-    max_pair_items: int = 2**20,
+    max_pair_items: int = 2**22,
 ) -> RelationHead:
     """Build the ATLOP head.
 
-    loss (RelationLoss): The adaptive threshold loss, as published, or another.
+    loss (RelationLoss): The adaptive threshold loss or, as PEMSCL's table 2 has it, too, binary cross entropy.
     block_size (int): Width of a group of the grouped bilinear classifier; divides the encoder's width.
     mention_pooling (str): How a mention's vector is made from its word pieces: "start", "mean" or "max".
     dropout (float): Dropout rate on entity vectors and contexts; the published code has none.

@@ -1,21 +1,30 @@
-"""Loading of encoders, and capture of the last layer's queries and keys."""
+"""Loading of encoders, and the way to their last layer's attention."""
 
+import contextlib
 import importlib.util
-import logging
+import textwrap
+import warnings
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
+from weakref import WeakKeyDictionary
 
 import torch
 from spacy_transformers.data_classes import HFObjects
-from spacy_transformers.layers.transformer_model import huggingface_from_pretrained
+from thinc.api import get_torch_default_device
 from torch import Tensor, nn
-from transformers import AutoConfig, PreTrainedModel
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+from transformers.utils import logging as transformers_logging
 
-from ...errors import Errors
+from ...errors import Errors, Warnings
 
-logger = logging.getLogger("spacy_docre")
+Projections = Tuple[nn.Module, nn.Module]
 
 _PACKAGE = "package:"
+_DROPOUT = "hidden_dropout_prob dropout hidden_dropout resid_pdrop embd_pdrop embedding_dropout mlp_dropout".split()
+_ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout", "attn_pdrop")
+_QUERY_AND_KEY = {"query": "key", "q_lin": "k_lin"}
+_PROBE_LENGTH = 160  # beyond the reach of most kinds of local attention
+_known: "WeakKeyDictionary[PreTrainedModel, Optional[Projections]]" = WeakKeyDictionary()
 
 
 def resolve_encoder(name: str) -> str:
@@ -49,27 +58,63 @@ def load_encoder(name: str, *, dropout: float, attention_dropout: float, options
 
     dropout, attention_dropout (float): Rates in training; set where the encoder's config has such a setting.
     options (Dict[str, Any]): Other settings of the encoder's config.
-    RAISES (ValueError): If there is no such encoder.
+    RAISES (ValueError): If there is no such encoder, or its attention can't be had.
     """
     source = resolve_encoder(name)
     if Path(source).is_dir() and not (Path(source) / "config.json").is_file():
         raise ValueError(Errors.R303.format(name=name, problem="the folder holds no config.json"))
-    try:
+    with _telling(name):
         config = AutoConfig.from_pretrained(source)
-        rates = {
-            **{key: dropout for key in ("hidden_dropout_prob", "dropout", "hidden_dropout") if hasattr(config, key)},
-            **{
-                key: attention_dropout
-                for key in ("attention_probs_dropout_prob", "attention_dropout")
-                if hasattr(config, key)
-            },
-        }
-        objects = huggingface_from_pretrained(source, {"use_fast": True}, {**rates, **options})
-    except (OSError, ImportError, ValueError) as error:
-        problem = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise ValueError(Errors.R303.format(name=name, problem=problem.rstrip("."))) from error
+        rates = {key: dropout for key in _DROPOUT if hasattr(config, key)}
+        rates.update({key: attention_dropout for key in _ATTENTION_DROPOUT if hasattr(config, key)})
+        config = AutoConfig.from_pretrained(source, **{**rates, **options})
+    if config.is_encoder_decoder:
+        problem = "it is an encoder with a decoder"
+        raise ValueError(Errors.R307.format(name=name, family=config.model_type, problem=problem))
+    with _telling(name), _quiet():
+        tokenizer, vocabulary = _self_contained(AutoTokenizer.from_pretrained(source, use_fast=True))
+        transformer, loading = AutoModel.from_pretrained(source, config=config, output_loading_info=True)
+    # The pooler, which no head reads, is left out of many published encoders.
+    missing = sorted(key for key in loading["missing_keys"] if not key.startswith("pooler."))
+    if missing:
+        warnings.warn(Warnings.RW10.format(name=name, n=len(missing), first=", ".join(missing[:3])), stacklevel=2)
+    transformer.to(get_torch_default_device())
+    objects = HFObjects(tokenizer, transformer, vocabulary)
     forget_origin(objects)
+    find_query_key(transformer, name)
     return objects
+
+
+@contextlib.contextmanager
+def _telling(name: str) -> Iterator[None]:
+    """Turn whatever goes wrong in transformers while an encoder is loaded into an error that names the encoder."""
+    try:
+        yield
+    except Exception as error:
+        problem = textwrap.shorten(str(error) or type(error).__name__, 300, placeholder=" ...").rstrip(".")
+        raise ValueError(Errors.R303.format(name=name, problem=problem)) from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers from remarks on poolers and on the attention kernel."""
+    level = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
+
+
+def _self_contained(tokenizer: Any) -> Tuple[Any, Optional[bytes]]:
+    """RETURNS (Tuple[Any, Optional[bytes]]): A tokenizer that spacy-transformers can save, and the vocabulary file that
+    this takes. Fast tokenizers have all in their tokenizer.json, though some classes ask for another file, too."""
+    if not hasattr(tokenizer, "vocab_file"):
+        return tokenizer, None
+    if tokenizer.is_fast:
+        backend = tokenizer.backend_tokenizer
+        return PreTrainedTokenizerFast(tokenizer_object=backend, **tokenizer.special_tokens_map), None
+    return tokenizer, Path(tokenizer.vocab_file).read_bytes()
 
 
 def forget_origin(objects: HFObjects) -> None:
@@ -84,26 +129,105 @@ def forget_origin(objects: HFObjects) -> None:
         tokenizer.backend_tokenizer.no_padding()
 
 
-def find_query_key(transformer: PreTrainedModel) -> Optional[Tuple[nn.Module, nn.Module]]:
+def max_positions(transformer: PreTrainedModel) -> int:
+    """RETURNS (int): Word pieces that an encoder takes at once, special ones included; 0 where it has no limit."""
+    limit = max(getattr(transformer.config, "max_position_embeddings", 0) or 0, 0)
+    for name, module in transformer.named_modules():
+        # RoBERTa and its kin count from behind the padding piece.
+        if limit and name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
+            return limit - int(module.padding_idx) - 1
+    return limit
+
+
+def find_query_key(transformer: PreTrainedModel, name: str = "") -> Optional[Projections]:
     """Find the last layer's query and key projections, where attention rows follow from them alone.
 
-    RETURNS (Optional[Tuple[nn.Module, nn.Module]]): None for families with relative positions or unknown build:
-        their attention is asked for by `output_attentions`, with the slower attention kernel.
+    Whether they do is tried out, once for each encoder in memory. Where they do not (relative positions, projections of
+    unknown build), attention is asked for by `output_attentions`, with the slower attention kernel.
+
+    name (str): Name of the encoder in error messages.
+    RAISES (ValueError): If the encoder does not give its last layer's attention either.
     """
-    config = transformer.config
-    if getattr(config, "position_embedding_type", "absolute") not in ("absolute", None):
-        return None
-    base: Any = transformer
-    if config.model_type in ("bert", "roberta", "xlm-roberta", "camembert", "electra"):
-        attention = base.encoder.layer[-1].attention.self
-        return attention.query, attention.key
-    if config.model_type == "distilbert":
-        attention = base.transformer.layer[-1].attention
-        return attention.q_lin, attention.k_lin
-    if config.model_type == "albert":  # one set of weights for all layers: the last call counts
-        attention = base.encoder.albert_layer_groups[-1].albert_layers[-1].attention
-        return attention.query, attention.key
+    if transformer not in _known:
+        _known[transformer] = _try_out(transformer, name)
+    return _known[transformer]
+
+
+@torch.no_grad()
+def _try_out(transformer: PreTrainedModel, name: str) -> Optional[Projections]:
+    """Compare the rows that queries and keys give with the encoder's own, on one window that ends in padding."""
+    config, was_training = transformer.config, transformer.training
+    length = min(_PROBE_LENGTH, max_positions(transformer) or _PROBE_LENGTH)
+    n_pieces = length - length // 8
+    projections = _last_projections(transformer)
+    kernel, config._attn_implementation = config._attn_implementation, "eager"  # the others give no attention
+    try:
+        ids = torch.arange(length, device=transformer.device)[None] % config.vocab_size
+        mask = (torch.arange(length, device=transformer.device) < n_pieces)[None]
+        with _quiet(), _capture(projections) as captured:
+            output = transformer.eval()(input_ids=ids, attention_mask=mask.long(), output_attentions=True)
+        hidden, own = output.last_hidden_state, output.attentions[-1]
+        problem = _find_misfit(hidden, own, n_pieces, config)
+    except Exception as error:
+        problem = f"it can't be run on word pieces alone, or gives no attention ({error!r})"
+    if problem:
+        raise ValueError(Errors.R307.format(name=name or config.model_type, family=config.model_type, problem=problem))
+    transformer.train(was_training)
+    if [t.shape for t in captured.values()] == [hidden.shape] * 2:
+        query, key = (_by_head(captured[projection], transformer) for projection in projections or ())
+        scores = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5
+        rows = scores.masked_fill(~mask[:, None, None], -torch.inf).softmax(-1)
+        if torch.allclose(rows[:, :, :n_pieces], own[:, :, :n_pieces], rtol=1e-3, atol=1e-7):
+            config._attn_implementation = kernel
+            return projections
     return None
+
+
+def _find_misfit(hidden: Tensor, attention: Optional[Tensor], n_pieces: int, config: Any) -> str:
+    """RETURNS (str): What about an encoder's output does not serve; empty if all does."""
+    n = hidden.shape[1]
+    expected = (1, config.num_attention_heads, n, n)
+    if hidden.shape[-1] != config.hidden_size:
+        return f"its vectors have width {hidden.shape[-1]}, not {config.hidden_size} as its config says"
+    if attention is None:
+        return "it gives no attention"
+    if attention.shape != expected:
+        return f"its attention between {n} word pieces has the shape {tuple(attention.shape)}, not {expected}"
+    total = attention[:, :, :n_pieces, :n_pieces].sum(-1)
+    if not torch.allclose(total, torch.ones_like(total), atol=1e-3):
+        return "its attention rows do not add up to 1"
+    return ""
+
+
+def _last_projections(transformer: PreTrainedModel) -> Optional[Projections]:
+    """RETURNS (Optional[Projections]): The query and key projections that come last, if they have a known name."""
+    modules = {name: module for name, module in transformer.named_modules() if isinstance(module, nn.Linear)}
+    for name in reversed(modules):
+        parent, _, own = name.rpartition(".")
+        key = modules.get(f"{parent}.{_QUERY_AND_KEY.get(own, '')}")
+        if key is not None:
+            return modules[name], key
+    return None
+
+
+@contextlib.contextmanager
+def _capture(projections: Optional[Projections]) -> Iterator[Dict[nn.Module, Tensor]]:
+    """Keep what modules give while the encoder runs; of a module that runs several times (ALBERT), the last."""
+    captured: Dict[nn.Module, Tensor] = {}
+
+    def keep(module: nn.Module, args: Any, output: Tensor) -> None:
+        captured[module] = output
+
+    handles = [module.register_forward_hook(keep) for module in projections or ()]
+    try:
+        yield captured
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _by_head(tensor: Tensor, transformer: PreTrainedModel) -> Tensor:
+    return tensor.float().unflatten(-1, (transformer.config.num_attention_heads, -1)).transpose(1, 2)
 
 
 def encode(transformer: PreTrainedModel, input_ids: Tensor, mask: Tensor, half: bool) -> List[Optional[Tensor]]:
@@ -116,29 +240,10 @@ def encode(transformer: PreTrainedModel, input_ids: Tensor, mask: Tensor, half: 
         (windows, heads, S, D); its attention (windows, heads, S, S) where those are None.
     """
     projections = find_query_key(transformer)
-    captured: Dict[str, Tensor] = {}
-
-    def keep(key: str) -> Any:
-        def hook(module: nn.Module, args: Any, output: Tensor) -> None:
-            captured[key] = output
-
-        return hook
-
-    handles = []
-    if projections is not None:
-        handles = [m.register_forward_hook(keep(k)) for k, m in zip(("query", "key"), projections)]
-    try:
-        with torch.autocast(input_ids.device.type, dtype=torch.bfloat16, enabled=half):
-            output = transformer(input_ids=input_ids, attention_mask=mask, output_attentions=projections is None)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with _capture(projections) as captured, torch.autocast(input_ids.device.type, dtype=torch.bfloat16, enabled=half):
+        output = transformer(input_ids=input_ids, attention_mask=mask, output_attentions=projections is None)
     hidden = output.last_hidden_state.float()
     if projections is None:
         return [hidden, None, None, output.attentions[-1].float()]
-    n_heads = transformer.config.num_attention_heads
-
-    def by_head(t: Tensor) -> Tensor:
-        return t.float().unflatten(-1, (n_heads, -1)).transpose(1, 2)
-
-    return [hidden, by_head(captured["query"]), by_head(captured["key"]), None]
+    query, key = (_by_head(captured[projection], transformer) for projection in projections)
+    return [hidden, query, key, None]

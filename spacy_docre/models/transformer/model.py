@@ -15,10 +15,10 @@ from thinc.compat import has_cupy
 from torch import Tensor
 
 from ...errors import Warnings
-from ...layers.encoded import DocWindows, EncodedBatch, make_layout
+from ...layers.encoded import DocWindows, EncodedBatch, bucket_windows, make_layout
 from ..bridge import update_parameters, use_parameters
 from .encoder import encode, find_query_key, forget_origin, load_encoder, public_name
-from .windows import WindowPlan, bucket_windows, cut_windows, plan_windows, tokenize, window_ids
+from .windows import WindowPlan, cut_windows, plan_windows, tokenize, window_ids
 
 logger = logging.getLogger("spacy_docre")
 
@@ -83,7 +83,8 @@ def build_transformer_model(
     """Build an encoder that gives last hidden states and the last layer's attention, both with gradient.
 
     name (str): A Hugging Face name, a folder, or "package:NAME" for weights inside an installed Python package.
-    window (int): Word pieces of a window, special ones included; 0 for as many as the encoder takes.
+    window (int): Word pieces of a window, special ones included; 0 for as many as the encoder takes, 512 if it has no
+        limit or if its whole attention has to be held.
     overlap (int): Word pieces that neighbouring windows of a long document share.
     max_batch_items (int): Word pieces, padding included, in one forward pass of the encoder.
     max_padding (float): Share of padding in a forward pass.
@@ -139,16 +140,15 @@ def init(model: Model[List[Doc], EncodedBatch], X: Any = None, Y: Any = None) ->
     way = "queries and keys" if find_query_key(transformer) is not None else "output_attentions (slower)"
     logger.info("Encoder %s: attention rows from %s", transformer.config.model_type, way)
     model.set_dim("nO", transformer.config.hidden_size)
+    get_plan(model)  # settings that leave no room for a window are told now
 
 
 def get_plan(model: Model[List[Doc], EncodedBatch]) -> WindowPlan:
     """RETURNS (WindowPlan): How the model cuts documents into windows."""
     objects = cast(TransformerShim, model.shims[0])._hfmodel
-    config = objects.transformer.config
     return plan_windows(
         objects.tokenizer,
-        config.model_type,
-        getattr(config, "max_position_embeddings", 0),
+        objects.transformer,
         window=model.attrs["window"],
         overlap=model.attrs["overlap"],
         name=model.attrs["name"],

@@ -1,5 +1,6 @@
 """Word-piece windows: tokenisation of Docs, alignment with their tokens, cutting of long documents."""
 
+import sys
 import warnings
 from dataclasses import dataclass
 from typing import List, Sequence, Tuple
@@ -7,13 +8,13 @@ from typing import List, Sequence, Tuple
 import numpy
 from spacy.tokens import Doc
 from thinc.types import Ints1d
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ...errors import Errors, Warnings
 from ...layers.encoded import DocWindows
+from .encoder import find_query_key, max_positions
 
-# Encoders whose position embeddings start behind the padding index.
-_OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert", "mpnet", "longformer", "xlm-roberta-xl", "data2vec-text"}
+_NO_LIMIT = 512
 _MIN_WINDOW = 4
 
 
@@ -33,30 +34,37 @@ class WindowPlan:
 
 
 def plan_windows(
-    tokenizer: PreTrainedTokenizerBase, model_type: str, max_positions: int, *, window: int, overlap: int, name: str
+    tokenizer: PreTrainedTokenizerBase, transformer: PreTrainedModel, *, window: int, overlap: int, name: str
 ) -> WindowPlan:
     """Find the encoder's limit and special pieces.
 
-    max_positions (int): Number of the encoder's position embeddings; 0 where it has no limit.
-    window (int): Wished number of word pieces in a window, special ones included; 0 for the encoder's limit.
+    window (int): Wished number of word pieces in a window, special ones included; 0 for as many as the encoder takes,
+        512 if it has no limit or if its whole attention is held, which grows with the square of the window.
     overlap (int): Word pieces that neighbouring windows share.
     RAISES (ValueError): If the window is too small, or the overlap negative: pieces between windows would be lost.
     """
     if overlap < 0:
         raise ValueError(Errors.R206.format(name=name, setting="overlap", expected="0 or more", value=overlap))
-    limit = max_positions
-    if limit and model_type in _OFFSET_POSITIONS:
-        limit -= (tokenizer.pad_token_id or 0) + 1
-    if not limit:
-        limit = 512
-    limit = min(window, limit) if window else limit
-    probe = tokenizer.unk_token_id if tokenizer.unk_token_id is not None else 0
-    special = tokenizer.build_inputs_with_special_tokens([probe, probe, probe])
-    at = next(i for i in range(len(special) - 2) if special[i : i + 3] == [probe] * 3)
-    size = limit - (len(special) - 3)
+    most = max_positions(transformer) or sys.maxsize
+    if not window and (most == sys.maxsize or find_query_key(transformer) is None):
+        window = _NO_LIMIT
+    limit = min(window or most, most)
+    prefix, suffix = special_pieces(tokenizer)
+    size = limit - len(prefix) - len(suffix)
     if size < _MIN_WINDOW:
         raise ValueError(Errors.R306.format(name=name, limit=limit, minimum=_MIN_WINDOW))
-    return WindowPlan(size, min(overlap, size // 2), tuple(special[:at]), tuple(special[at + 3 :]))
+    return WindowPlan(size, min(overlap, size // 2), prefix, suffix)
+
+
+def special_pieces(tokenizer: PreTrainedTokenizerBase) -> Tuple[Tuple[int, ...], Tuple[int, ...]]:
+    """RETURNS (Tuple[Tuple[int, ...], Tuple[int, ...]]): Special pieces that belong before and after a text."""
+    # `build_inputs_with_special_tokens` does not know those of tokenizers that are all in their tokenizer.json.
+    whole, bare = (
+        tokenizer("a b c", add_special_tokens=special, padding=False, truncation=False)["input_ids"]
+        for special in (True, False)
+    )
+    at = next((i for i in range(len(whole)) if whole[i : i + len(bare)] == bare), 0)
+    return tuple(whole[:at]), tuple(whole[at + len(bare) :])
 
 
 def tokenize(
@@ -95,11 +103,22 @@ def tokenize(
 
 
 def _tokenize_slow(tokenizer: PreTrainedTokenizerBase, doc: Doc) -> Tuple[List[int], Ints1d, Ints1d]:
+    """Split a Doc token by token, yet as the pieces come out in running text."""
     ids: List[int] = []
     bounds = [0]
+    whole = doc.text
+    before = ""  # the token before, if no white space is between
     for token in doc:
-        ids.extend(tokenizer.convert_tokens_to_ids(tokenizer.tokenize(token.text)))
+        text = token.text.strip(" ")  # a space goes with the piece behind it
+        follows_space = token.idx > 0 and whole[token.idx - 1] == " "
+        pieces = tokenizer.tokenize(f" {text}" if follows_space and text else text)
+        if before and text:
+            head, both = tokenizer.tokenize(before), tokenizer.tokenize(before + text)
+            if both[: len(head)] == head:
+                pieces = both[len(head) :]
+        ids.extend(tokenizer.convert_tokens_to_ids(pieces))
         bounds.append(len(ids))
+        before = "" if token.whitespace_ or token.is_space else text
     return ids, numpy.asarray(bounds[:-1], dtype="int64"), numpy.asarray(bounds[1:], dtype="int64")
 
 
@@ -145,26 +164,3 @@ def window_ids(ids: Sequence[int], windows: DocWindows, plan: WindowPlan) -> Lis
     return [
         [*plan.prefix, *ids[first:last], *plan.suffix] for first, last in zip(windows.window_first, windows.window_last)
     ]
-
-
-def bucket_windows(lengths: Ints1d, max_items: int, max_padding: float) -> List[Ints1d]:
-    """Group windows of similar length for the encoder.
-
-    lengths (Ints1d): Positions of each window.
-    max_items (int): Positions in a group, padding included (a single window may exceed it).
-    max_padding (float): Share of padding that a group may have.
-    RETURNS (List[Ints1d]): Window numbers of each group, longest first.
-    """
-    order = numpy.argsort(-lengths, kind="stable")
-    groups: List[List[int]] = []
-    filled = 0
-    for w in order:
-        if groups:
-            width, size = int(lengths[groups[-1][0]]), len(groups[-1]) + 1
-            filled += int(lengths[w])
-            if width * size <= max_items and filled >= (1 - max_padding) * width * size:
-                groups[-1].append(int(w))
-                continue
-        groups.append([int(w)])
-        filled = int(lengths[w])
-    return [numpy.asarray(g) for g in groups]
