@@ -83,7 +83,9 @@ def summarise(title: str, points: Points, warm_up: int) -> str:
     (slope, _), covariance = numpy.polyfit(n[late], 1024 * mib[late], 1, cov=True)
     speed = n[-1] / seconds[-1]
     error = covariance[0, 0] ** 0.5
-    return f"| {title} | {speed:.2f} | {slope:.2f} ± {error:.2f} | {mib[late][0]:.0f} | {mib[-1]:.0f} | {mib.max():.0f} |"
+    return (
+        f"| {title} | {speed:.2f} | {slope:.2f} ± {error:.2f} | {mib[late][0]:.0f} | {mib[-1]:.0f} | {mib.max():.0f} |"
+    )
 
 
 def main() -> None:

@@ -66,8 +66,7 @@ def test_document_beyond_the_encoders_limit(nlp: Language):
     doc = nlp(long_text)
     assert doc.spans["mentions"][-1].start > len(doc) - 12
     assert doc._.relations
-    skipped = doc._.docre_skipped
-    assert skipped["docre_clusters: mention pairs"] > 0 and skipped["docre_relations: entity pairs"] >= 0
+    assert doc._.docre_skipped["docre_clusters: mention pairs"] > 0
 
 
 def test_one_training_step_moves_every_component(sample_docs):

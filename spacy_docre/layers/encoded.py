@@ -8,10 +8,23 @@ import torch
 from thinc.types import Ints1d, Ints2d
 from torch import Tensor
 
+from ..ty import SpanBatch
 from .segments import range_max
 
-
 _MAX_PADDING = 0.1
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Mentions that have a marker before and one behind them in the encoder's input.
+
+    start, end (Ints1d): Tokens [start, end) of each distinct mention, by start, then end. Shape (M,).
+    piece (Ints1d): The marker before it. Shape (M,).
+    """
+
+    start: Ints1d
+    end: Ints1d
+    piece: Ints1d
 
 
 @dataclass(frozen=True)
@@ -23,6 +36,7 @@ class DocWindows:
     piece_window (Ints1d): The window whose vector a piece takes, the one where it lies most central. Shape (W,).
     lengths (Ints1d): Positions of each window, special pieces included. Shape (windows,).
     prefix (int): Special pieces before the first piece of a window.
+    marks (Optional[Marks]): Markers among the pieces; None in unmarked text.
     """
 
     token_first: Ints1d
@@ -32,6 +46,7 @@ class DocWindows:
     piece_window: Ints1d
     lengths: Ints1d
     prefix: int
+    marks: Optional[Marks] = None
 
     @property
     def n_pieces(self) -> int:
@@ -55,6 +70,7 @@ class Layout:
     window_last: Ints1d  # (windows,)
     lengths: Ints1d  # (windows,)
     prefix: int
+    marks: Optional[Marks] = None
 
     @property
     def n_docs(self) -> int:
@@ -68,6 +84,18 @@ class Layout:
         """
         offset = self.token_offsets[doc]
         return self.token_first[offset + start], self.token_last[offset + end - 1]
+
+    def mention_pieces(self, mentions: SpanBatch) -> Tuple[Ints1d, Ints1d]:
+        """RETURNS (Tuple[Ints1d, Ints1d]): Pieces [first, last) that stand for each mention: the marker before it where
+        the text is marked, else its own. Shape (M,)."""
+        if self.marks is None:
+            return self.span_pieces(mentions.doc, mentions.start, mentions.end)
+        offset, n_tokens = self.token_offsets[mentions.doc], len(self.token_first) + 1
+        known = self.marks.start * n_tokens + self.marks.end
+        piece = self.marks.piece[
+            numpy.searchsorted(known, (offset + mentions.start) * n_tokens + offset + mentions.end)
+        ]
+        return piece, piece + 1
 
 
 def make_layout(docs: Sequence[DocWindows], n_positions: int) -> Layout:
@@ -89,6 +117,17 @@ def make_layout(docs: Sequence[DocWindows], n_positions: int) -> Layout:
         window_last=_cat([d.window_last + p for d, p in zip(docs, pieces)]),
         lengths=_cat([d.lengths for d in docs]),
         prefix=docs[0].prefix if docs else 0,
+        marks=_join_marks([d.marks for d in docs if d.marks is not None], tokens, pieces),
+    )
+
+
+def _join_marks(marks: Sequence[Marks], tokens: Ints1d, pieces: Ints1d) -> Optional[Marks]:
+    if not marks:
+        return None
+    return Marks(
+        _cat([m.start + t for m, t in zip(marks, tokens)]),
+        _cat([m.end + t for m, t in zip(marks, tokens)]),
+        _cat([m.piece + p for m, p in zip(marks, pieces)]),
     )
 
 

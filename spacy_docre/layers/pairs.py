@@ -56,14 +56,12 @@ def sentence_distance(entities: EntityBatch, first: Ints1d, second: Ints1d) -> I
 
 def keep_near(entities: EntityBatch, pairs: MentionPairs) -> MentionPairs:
     """Keep the mention pairs that lie in one sentence; of an entity pair without any the one with the fewest tokens
-    between (the earliest in the document, where several have as few). JEREX section 4.3.
+    between (the earliest, where several have as few). JEREX section 4.3.
     """
     pair, first, second = pairs
     near = sentence_distance(entities, first, second) == 0
     apart = numpy.flatnonzero(~numpy.isin(pair, pair[near]))
-    starts = entities.mentions.start[first[apart]], entities.mentions.start[second[apart]]
-    distance = token_distance(entities, first[apart], second[apart])
-    order = apart[numpy.lexsort((numpy.maximum(*starts), numpy.minimum(*starts), distance, pair[apart]))]
+    order = apart[numpy.lexsort((token_distance(entities, first[apart], second[apart]), pair[apart]))]
     _, closest = numpy.unique(pair[order], return_index=True)
     near[order[closest]] = True
     return pair[near], first[near], second[near]

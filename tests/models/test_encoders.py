@@ -149,7 +149,7 @@ def test_gradients_are_the_librarys(part, folder):
 def test_in_a_new_process(make_encoder, tmp_path):
     """The attention kernel is not saved: encoders that need the slow one get it again."""
     expected = {}
-    for name in ("bert", "xlm-roberta", "mpnet", "deberta-v2", "llama", "modernbert"):
+    for name in ("bert", "albert", "deberta-v2", "llama"):
         model = build(make_encoder(name, **FAMILIES[name]))
         model.to_disk(tmp_path / f"{name}.model")
         expected[name] = all_rows(model.predict(make_docs()))
@@ -260,7 +260,7 @@ def copy_encoder(folder, target, *, without=()):
 
 def test_missing_tokenizer_files(family, folder, tmp_path):
     target = copy_encoder(folder, tmp_path / "bare", without=["tokenizer", "vocab", "merges", "special", "added"])
-    with pytest.raises(ValueError, match=f"R303.*{target}"):
+    with pytest.raises(ValueError, match=f"R303.*{target}.*no tokenizer"):
         build(str(target))
 
 

@@ -121,7 +121,7 @@ def train(nlp: Language, examples: List[Example], steps: int) -> Dict[str, float
     for _ in range(steps):
         nlp.update(examples, sgd=False)
         for name, parameter in module.named_parameters():
-            largest[name] = max(largest[name], float(parameter.grad.abs().max()))
+            largest[name] = max(largest[name], 0.0 if parameter.grad is None else float(parameter.grad.abs().max()))
         for _, pipe in nlp.pipeline:
             pipe.finish_update(optimizer)
     return largest

@@ -4,11 +4,13 @@ import gc
 import itertools
 import json
 import multiprocessing
+import os
+import signal
 import subprocess
 import sys
 import weakref
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List
+from typing import Any, Callable, Dict, Iterable, Iterator, List
 
 import pytest
 from spacy.language import Language
@@ -148,15 +150,31 @@ def test_broken_off_stream_leaves_no_trace(nlp: Language, texts, how: str):
 # Failures
 
 
-def fail_on_bad(call: Callable[..., Any]) -> Callable[..., Any]:
-    """Make a method fail if any of the Docs it gets is the bad one."""
+def fail_on_bad(docs: Iterable[Doc]) -> None:
+    if any(doc.text == BAD for doc in docs):
+        raise ValueError("bad document")
 
-    def fail(docs: Any, *args: Any, **kwargs: Any) -> Any:
-        if any(doc.text == BAD for doc in ([docs] if isinstance(docs, Doc) else docs)):
-            raise ValueError("bad document")
-        return call(docs, *args, **kwargs)
 
-    return fail
+def break_method(pipe: Any, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a component fail when it predicts for the bad document, or annotates it after those before it."""
+    call = getattr(pipe, method)
+
+    def predict(docs: List[Doc]) -> Any:
+        fail_on_bad(docs)
+        return call(docs)
+
+    def set_annotations(docs: List[Doc], predictions: List[Any], **kwargs: Any) -> None:
+        for doc, prediction in zip(docs, predictions):
+            fail_on_bad([doc])
+            call([doc], [prediction], **kwargs)
+
+    monkeypatch.setattr(pipe, method, {"predict": predict, "set_annotations": set_annotations}[method])
+
+
+@Language.component("fail_on_bad")
+def failing_component(doc: Doc) -> Doc:
+    fail_on_bad([doc])
+    return doc
 
 
 METHODS = itertools.product(["docre_transformer", "docre_clusters", "docre_relations"], ["predict", "set_annotations"])
@@ -165,11 +183,9 @@ METHODS = itertools.product(["docre_transformer", "docre_clusters", "docre_relat
 @pytest.mark.parametrize("name, method", [*METHODS, ("another", "__call__")])
 def test_bad_document_does_not_spoil_the_others(nlp: Language, texts, one_by_one, name: str, method: str, monkeypatch):
     if name == "another":
-        Language.component("fail_on_bad", func=fail_on_bad(lambda doc: doc))
         nlp.add_pipe("fail_on_bad", before="docre_clusters")
     else:
-        pipe = nlp.get_pipe(name)
-        monkeypatch.setattr(pipe, method, fail_on_bad(getattr(pipe, method)))
+        break_method(nlp.get_pipe(name), method, monkeypatch)
     docs, failed = [], []
     with pytest.raises(ValueError, match="bad document"):
         for doc in nlp.pipe([*texts[:4], BAD, *texts[4:]], batch_size=2):
@@ -185,8 +201,7 @@ def test_bad_document_does_not_spoil_the_others(nlp: Language, texts, one_by_one
 
 
 def test_failure_on_a_single_document(nlp: Language, monkeypatch):
-    clusters = nlp.get_pipe("docre_clusters")
-    monkeypatch.setattr(clusters, "predict", fail_on_bad(clusters.predict))
+    break_method(nlp.get_pipe("docre_clusters"), "predict", monkeypatch)
     with pytest.raises(ValueError, match="bad document"):
         nlp(BAD)
     nlp.set_error_handler(lambda *args: None)
@@ -221,9 +236,15 @@ def test_worker_processes_give_the_same(nlp: Language, tmp_path: Path):
     script = tmp_path / "script.py"
     script.write_text(RELATIONS_OF_TWO_PROCESSES, encoding="utf8")
     command = [sys.executable, str(script), str(tmp_path / "model")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=400)
-    assert done.returncode == 0, done.stderr
-    one, two, n_threads = json.loads(done.stdout)
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+    try:
+        shown, errors = process.communicate(timeout=400)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)  # the workers too
+        raise
+    assert process.returncode == 0, errors
+    one, two, n_threads = json.loads(shown)
     assert n_threads == 2 and sum(map(len, one)) > 5
     for found, wanted in zip(two, one, strict=True):
         assert sorted(r[:3] for r in found) == sorted(r[:3] for r in wanted)

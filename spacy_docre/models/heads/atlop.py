@@ -54,7 +54,7 @@ class AtlopHead(nn.Module):
 
     def forward(self, encoded: EncodedBatch, batch: PairBatch) -> Scores:
         e = batch.entities
-        first, last = encoded.layout.span_pieces(e.mentions.doc, e.mentions.start, e.mentions.end)
+        first, last = encoded.layout.mention_pieces(e.mentions)
         mentions = pool_mentions(encoded, first, last, self.mention_pooling)
         entities = self.dropout(segment_logsumexp(mentions, encoded.index(e.entity), len(e)))
         one, other, unordered = unordered_pairs(batch)
@@ -72,7 +72,7 @@ class AtlopHead(nn.Module):
         positions of their product. It is the same for all relations of a pair.
         """
         e = batch.entities
-        first, last = encoded.layout.span_pieces(e.mentions.doc, e.mentions.start, e.mentions.end)
+        first, last = encoded.layout.mention_pieces(e.mentions)
         return Explanation(*explain_by_attention(encoded, first, last, batch, sentence))
 
 

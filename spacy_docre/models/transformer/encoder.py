@@ -71,8 +71,11 @@ def load_encoder(name: str, *, dropout: float, attention_dropout: float, options
     if config.is_encoder_decoder:
         problem = "it is an encoder with a decoder"
         raise ValueError(Errors.R307.format(name=name, family=config.model_type, problem=problem))
-    with _telling(name), _quiet():
+    with _telling(
+        name, "no tokenizer could be made of its files, which should hold a tokenizer.json or a vocabulary: "
+    ):
         tokenizer, vocabulary = _self_contained(AutoTokenizer.from_pretrained(source, use_fast=True))
+    with _telling(name), _quiet():
         transformer, loading = AutoModel.from_pretrained(source, config=config, output_loading_info=True)
     # The pooler, which no head reads, is left out of many published encoders.
     missing = sorted(key for key in loading["missing_keys"] if not key.startswith("pooler."))
@@ -86,12 +89,12 @@ def load_encoder(name: str, *, dropout: float, attention_dropout: float, options
 
 
 @contextlib.contextmanager
-def _telling(name: str) -> Iterator[None]:
+def _telling(name: str, what: str = "") -> Iterator[None]:
     """Turn whatever goes wrong in transformers while an encoder is loaded into an error that names the encoder."""
     try:
         yield
     except Exception as error:
-        problem = textwrap.shorten(str(error) or type(error).__name__, 300, placeholder=" ...").rstrip(".")
+        problem = textwrap.shorten(what + (str(error) or type(error).__name__), 300, placeholder=" [...]").rstrip(".")
         raise ValueError(Errors.R303.format(name=name, problem=problem)) from error
 
 
