@@ -18,7 +18,9 @@ ENTRY_POINTS = {
     ],
     "spacy_architectures": [
         "spacy-docre.TransformerModel.v1 = spacy_docre.models.transformer.model:build_transformer_model",
+        "spacy-docre.MarkedTransformer.v1 = spacy_docre.models.transformer.marked:build_marked_transformer",
         "spacy-docre.TransformerListener.v1 = spacy_docre.models.transformer.listener:build_listener",
+        "spacy-docre.Tok2VecTransformer.v1 = spacy_docre.models.transformer.stock:build_tok2vec_transformer",
         "spacy-docre.MentionScorer.v1 = spacy_docre.models.mention_scorer:build_mention_scorer",
         "spacy-docre.ClusterScorer.v1 = spacy_docre.models.cluster_scorer:build_cluster_scorer",
         "spacy-docre.EntityTyper.v1 = spacy_docre.models.entity_typer:build_entity_typer",

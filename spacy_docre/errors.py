@@ -34,8 +34,8 @@ class Errors(metaclass=ErrorsWithCodes):
     # Pipeline
     R201 = (
         "'{name}' found no output of the transformer '{upstream}' on a document of {n_tokens} tokens. Add the "
-        "component '{upstream}' before '{name}', and do not exclude or disable it (disabled or frozen transformers "
-        "have to be listed in [training.annotating_components] while others train)."
+        "component '{upstream}' before '{name}', and do not exclude or disable it. In training, list it in "
+        "[training.annotating_components] if it is frozen, or if '{name}' is listed there."
     )
     R202 = "'{name}' got a batch other than the one that the transformer '{upstream}' was updated with."
     R203 = (
@@ -54,6 +54,8 @@ class Errors(metaclass=ErrorsWithCodes):
     )
     R209 = "Can't continue from {path}: {problem}"
     R212 = "The pipeline has no {kind}, only: {names}."
+    R213 = "'{listeners}' listen to any transformer (upstream = \"*\"), and there are several: {transformers}. Name one as `upstream` in each listener."
+    R214 = "'{listeners}' listen to any transformer (upstream = \"*\"), but '{name}' takes listeners that name it. Set upstream = \"{name}\" in them, or adopt_wildcards = true in '{name}'."
     R211 = "'{name}': label {label!r} is unknown to the trained model. Labels are fixed at initialisation."
     R210 = "'{name}' has nothing to learn from: no training document has {what}."
 
@@ -109,3 +111,4 @@ class Warnings(metaclass=ErrorsWithCodes):
         "and share no name token. Counts of each document are in doc._.docre_skipped."
     )
     RW13 = "'{name}': {n} mentions of a document ({title}) are left out: it has more than max_mentions ({share}) times its tokens. Raise the threshold, or max_mentions."
+    RW11 = "The gradient of {what} is infinite or not a number: {n} update(s) left out so far. If there are many, lower the learning rate, or turn mixed_precision off."

@@ -167,7 +167,8 @@ class WindowGroup:
         assert self.queries is not None and self.keys is not None
         n = self.queries.shape
         queries = widen(self.queries.gather(2, index[:, None, :, None].expand(n[0], n[1], index.shape[1], n[3])))
-        scores = (queries / n[3] ** 0.5) @ widen(self.keys).transpose(-1, -2)
+        with torch.autocast(queries.device.type, enabled=False):  # which would give bfloat16
+            scores = (queries / n[3] ** 0.5) @ widen(self.keys).transpose(-1, -2)
         if (self.lengths < n[2]).any():
             scores = scores.masked_fill(~self.mask()[:, None, None], -torch.inf)
         return scores.softmax(-1)

@@ -1,6 +1,7 @@
 """The one place where torch modules become thinc models: sizes, weights, gradients and their optimisation."""
 
 import contextlib
+import warnings
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, cast
 
 import srsly
@@ -12,6 +13,7 @@ from thinc.api import Model, Optimizer, get_torch_default_device, torch2xp, xp2t
 from thinc.shims import Shim
 from torch import Tensor, nn
 
+from ..errors import Warnings
 from ..layers.encoded import EncodedBatch
 
 Scores = Dict[str, Tensor]  # what a head's forward pass returns, by name
@@ -19,7 +21,7 @@ BuildModule = Callable[..., nn.Module]
 ModelInput = Tuple[List[Doc], Any]
 
 
-def update_parameters(module: nn.Module, key: int, optimizer: Optimizer, learn_rate_scale: float = 1.0) -> None:
+def update_parameters(module: nn.Module, key: int, optimizer: Optimizer, learn_rate_scale: float = 1.0) -> bool:
     """Let a thinc optimizer change a torch module in place, and drop the gradients.
 
     Two things differ from thinc's own shim, as the papers have them: the gradient's norm is clipped over all
@@ -27,15 +29,18 @@ def update_parameters(module: nn.Module, key: int, optimizer: Optimizer, learn_r
 
     key (int): Unique for the module; the optimizer keeps its moments under it.
     learn_rate_scale (float): Multiplies the optimizer's rate.
+    RETURNS (bool): False if a gradient was infinite or not a number, so that nothing was changed.
     """
     parameters = [(name, p) for name, p in module.named_parameters() if p.grad is not None]
     if not parameters:
-        return
+        return True
     clip, decay = optimizer.grad_clip, optimizer.L2
+    norm = torch.nn.utils.clip_grad_norm_([p for _, p in parameters], clip or torch.inf)
+    if not torch.isfinite(norm):
+        module.zero_grad(set_to_none=True)
+        return False
     try:
-        if clip:
-            torch.nn.utils.clip_grad_norm_([p for _, p in parameters], clip)
-            optimizer.grad_clip = 0.0
+        optimizer.grad_clip = 0.0
         for name, parameter in parameters:
             assert parameter.grad is not None
             optimizer.L2 = decay if parameter.dim() > 1 else 0.0
@@ -53,6 +58,7 @@ def update_parameters(module: nn.Module, key: int, optimizer: Optimizer, learn_r
             parameter.grad = None
     finally:
         optimizer.grad_clip, optimizer.L2 = clip, decay
+    return True
 
 
 @contextlib.contextmanager
@@ -73,7 +79,52 @@ def use_parameters(module: Optional[nn.Module], key: int, params: Dict[Any, Any]
             parameters[name].data = data
 
 
-class TorchShim(Shim):
+class DocreShim(Shim):
+    """What the holders of torch modules have in common here.
+
+    learn_rate_scale (float): Multiplies the optimizer's rate.
+    n_skipped (int): Updates left out because of their gradient.
+    """
+
+    learn_rate_scale = 1.0
+    n_skipped = 0
+
+    def finish_update(self, optimizer: Optimizer) -> None:
+        if self._model is None or update_parameters(self._model, self.id, optimizer, self.learn_rate_scale):
+            return
+        self.n_skipped += 1
+        if self.n_skipped & (self.n_skipped - 1) == 0:  # said at the 1st, 2nd, 4th, 8th … time
+            warnings.warn(Warnings.RW11.format(what=type(self._model).__name__, n=self.n_skipped), stacklevel=2)
+
+    @contextlib.contextmanager
+    def use_params(self, params: Dict[Any, Any]) -> Iterator[None]:
+        with use_parameters(self._model, self.id, params):
+            yield
+
+    def to_device(self, device_type: str, device_id: int) -> None:
+        if self._model is not None:
+            self._model.to("cpu" if device_type == "cpu" else f"cuda:{device_id}")
+
+
+class Portable:
+    """A function that can be pickled although it was made inside another one, as a config's functions are. Processes
+    that are spawned, those of `nlp.pipe(n_process=2)` for one, get their pipeline so."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.function(*args, **kwargs)
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        return Portable.from_bytes, (srsly.pickle_dumps(self.function),)
+
+    @staticmethod
+    def from_bytes(data: bytes) -> "Portable":
+        return Portable(srsly.pickle_loads(data))
+
+
+class TorchShim(DocreShim):
     """Holds a torch module that is built when its sizes are known: at initialisation, or from saved bytes.
 
     build_module (BuildModule): Makes the module from the sizes.
@@ -82,7 +133,7 @@ class TorchShim(Shim):
 
     def __init__(self, build_module: BuildModule, *, learn_rate_scale: float = 1.0) -> None:
         super().__init__(None)
-        self.build_module = build_module
+        self.build_module = Portable(build_module)
         self.learn_rate_scale = learn_rate_scale
         self.sizes: Dict[str, int] = {}
 
@@ -98,23 +149,10 @@ class TorchShim(Shim):
         return self._model
 
     def copy(self) -> "TorchShim":
-        copied = TorchShim(self.build_module, learn_rate_scale=self.learn_rate_scale)
+        copied = TorchShim(self.build_module.function, learn_rate_scale=self.learn_rate_scale)
         if self._model is not None:
             copied.build(**self.sizes).load_state_dict(self._model.state_dict())
         return copied
-
-    def finish_update(self, optimizer: Optimizer) -> None:
-        if self._model is not None:
-            update_parameters(self._model, self.id, optimizer, self.learn_rate_scale)
-
-    @contextlib.contextmanager
-    def use_params(self, params: Dict[Any, Any]) -> Iterator[None]:
-        with use_parameters(self._model, self.id, params):
-            yield
-
-    def to_device(self, device_type: str, device_id: int) -> None:
-        if self._model is not None:
-            self._model.to("cpu" if device_type == "cpu" else f"cuda:{device_id}")
 
     def to_bytes(self) -> bytes:
         state = b"" if self._model is None else save_tensors(contiguous_state(self._model))
@@ -140,7 +178,8 @@ def build_torch_model(
     learn_rate_scale: float = 1.0,
     mixed_precision: bool = False,
     sizes: Sequence[str] = (),
-    attrs: Optional[Dict[str, Any]] = None,
+    encoder_input: Callable[[List[Doc], Any], Any] = lambda docs, batch: docs,
+    attrs: Dict[str, Any] = {},
 ) -> Model[ModelInput, Scores]:
     """Join an encoder (or the listener to a shared one) and a torch module.
 
@@ -152,24 +191,25 @@ def build_torch_model(
     learn_rate_scale (float): Multiplies the optimizer's rate for the module.
     mixed_precision (bool): Compute in bfloat16 in training, where torch's autocast does so.
     sizes (Sequence[str]): Further dimensions, which have to be set before initialisation.
+    encoder_input (Callable[[List[Doc], Any], Any]): What the encoder gets, from the Docs and the batch.
+    attrs (Dict[str, Any]): The model's attributes, the loss among them.
     RETURNS (Model): From (docs, batch) to named tensors.
     """
     shim = TorchShim(build_module, learn_rate_scale=learn_rate_scale)
-    model: Model[ModelInput, Scores] = Model(
+    functions = {k: Portable(v) if callable(v) else v for k, v in {"encoder_input": encoder_input, **attrs}.items()}
+    return Model(
         name,
         forward,
         init=init,
         layers=[tok2vec],
         shims=[shim],
         dims={"nO": None, **dict.fromkeys(sizes)},
-        attrs={"mixed_precision": mixed_precision, **(attrs or {})},
+        attrs={"mixed_precision": mixed_precision, **functions},
     )
-    model.set_ref("tok2vec", tok2vec)
-    return model
 
 
 def init(model: Model[ModelInput, Scores], X: Any = None, Y: Any = None) -> None:
-    tok2vec = model.get_ref("tok2vec")
+    tok2vec = model.layers[0]
     if tok2vec.has_dim("nO") is None:
         tok2vec.initialize(X=None if X is None else X[0])
     n_out = model.get_dim("nO") if model.has_dim("nO") else 1
@@ -181,7 +221,7 @@ def forward(
     model: Model[ModelInput, Scores], X: ModelInput, is_train: bool
 ) -> Tuple[Scores, Callable[[Dict[str, Optional[Tensor]]], List[Doc]]]:
     docs, batch = X
-    encoded, backprop_encoder = model.get_ref("tok2vec")(docs, is_train)
+    encoded, backprop_encoder = model.layers[0](model.attrs["encoder_input"](docs, batch), is_train)
     module = cast(nn.Module, cast(TorchShim, model.shims[0]).module)
     module.train(is_train)
     if not is_train:

@@ -18,8 +18,10 @@ def configure_adaptive_threshold() -> RelationLoss:
 
 
 def configure_binary_cross_entropy() -> RelationLoss:
-    """Configure JEREX's loss of relations: summed over relations, averaged over each document's pairs, then over
-    documents."""
+    """Configure JEREX's loss of relations, binary cross entropy.
+
+    It is summed over relations, and averaged over each document's pairs, then over documents.
+    """
 
     def loss(scores: Scores, gold: Tensor, doc: Tensor) -> Tensor:
         return relation_loss(scores["logits"], gold, doc)

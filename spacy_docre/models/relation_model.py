@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..layers.encoded import EncodedBatch
 from ..layers.evidence import SentenceShares
-from ..ty import PairBatch
+from ..ty import PairBatch, SpanBatch
 from .bridge import ModelInput, Scores, build_torch_model
 
 
@@ -82,7 +82,7 @@ def build_relation_model(
 ) -> Model[ModelInput, Scores]:
     """Join an encoder and a relation head.
 
-    tok2vec (Model): A docre encoder or the listener to one.
+    tok2vec (Model): A docre encoder, plain or marked, or the listener to one.
     head (RelationHead): Pair encoder, decoder and loss.
     learn_rate_scale (float): Multiplies the optimizer's rate for the head.
     mixed_precision (bool): Compute the head in bfloat16 in training.
@@ -100,8 +100,17 @@ def build_relation_model(
         learn_rate_scale=learn_rate_scale,
         mixed_precision=mixed_precision,
         sizes=["n_types"] if head.uses_types else [],
+        encoder_input=get_marked_input if "marker" in tok2vec.attrs else get_plain_input,
         attrs={"loss": loss, "threshold_class": head.loss.threshold_class},
     )
+
+
+def get_plain_input(docs: List[Doc], batch: PairBatch) -> List[Doc]:
+    return docs
+
+
+def get_marked_input(docs: List[Doc], batch: PairBatch) -> Tuple[List[Doc], SpanBatch]:
+    return docs, batch.entities.mentions
 
 
 def relation_scores(logits: Tensor, alpha: Optional[float]) -> numpy.ndarray:
@@ -119,9 +128,9 @@ def relation_scores(logits: Tensor, alpha: Optional[float]) -> numpy.ndarray:
 Selection = Tuple[PairBatch, Ints1d, Ints1d]  # arguments of `explain` after the encoder's output
 
 
-def encode(model: Model[ModelInput, Scores], docs: List[Doc]) -> EncodedBatch:
+def encode(model: Model[ModelInput, Scores], docs: List[Doc], batch: PairBatch) -> EncodedBatch:
     """RETURNS (EncodedBatch): What a relation model's encoder gives for the Docs."""
-    return model.get_ref("tok2vec").predict(docs)
+    return model.layers[0].predict(model.attrs["encoder_input"](docs, batch))
 
 
 def predict_and_explain(

@@ -104,12 +104,7 @@ class DocrePipe(TrainablePipe):
     def release(self, doc: Doc) -> None:
         """Tell the encoder's output that this component has read it; the last reader drops it."""
         for listener in self._listeners():
-            key = output_key(listener.upstream_name)
-            encoding = doc.user_data.get(key)
-            if isinstance(encoding, DocEncoding):
-                encoding.readers.discard(id(listener))
-                if not encoding.readers:
-                    del doc.user_data[key]
+            listener.release(doc)
 
     def warn_once(self, message: str) -> None:
         if message.split("]")[0] not in self._warned:

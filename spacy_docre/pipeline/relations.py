@@ -288,7 +288,7 @@ class DocreRelations(LabelledPipe):
         records: List[Records] = [[] for _ in docs]
         if not len(batch):
             return records
-        encoded = encode(self.model, docs)
+        encoded = encode(self.model, docs, batch)
         sentences = [number_sentences(doc) for doc in docs]
         first_entity = numpy.searchsorted(batch.entities.doc, numpy.arange(len(docs)))
         for start in range(0, len(batch), self.cfg["max_pairs"]):

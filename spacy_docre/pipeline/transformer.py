@@ -4,6 +4,7 @@ from functools import partial
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional
 
 import srsly
+import torch
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples
@@ -12,31 +13,46 @@ from spacy_transformers.pipeline_component import Transformer
 from thinc.api import Model, Optimizer
 from torch import Tensor
 
+from ..errors import Errors
 from ..layers.encoded import DocEncoding, EncodedBatch
 from ..models.transformer.listener import DocreListener, Gradients, batch_id, output_key
+from ..models.transformer.stock import AdoptedListener, adopt_listeners, find_wildcards, name_upstream
 from .batching import batch_by_items, pipe_batches
 
 DEFAULT_MODEL = {"@architectures": "spacy-docre.TransformerModel.v1", "name": "bert-base-cased"}
 
 
-@Language.factory("docre_transformer", default_config={"model": DEFAULT_MODEL, "max_batch_items": 4096})
+@Language.factory(
+    "docre_transformer",
+    default_config={"model": DEFAULT_MODEL, "max_batch_items": 4096, "adopt_wildcards": False},
+)
 def make_docre_transformer(
-    nlp: Language, name: str, model: Model[List[Doc], EncodedBatch], max_batch_items: int
+    nlp: Language, name: str, model: Model[List[Doc], EncodedBatch], max_batch_items: int, adopt_wildcards: bool
 ) -> "DocreTransformer":
     """Build the component.
 
     model (Model[List[Doc], EncodedBatch]): The encoder.
     max_batch_items (int): Tokens in a batch at run time.
+    adopt_wildcards (bool): Whether stock listeners to any transformer (`upstream = "*"`) listen to this one: at
+        initialisation their upstream becomes this component's name, in the pipeline's config too.
     """
-    return DocreTransformer(nlp.vocab, model, name=name, max_batch_items=max_batch_items)
+    return DocreTransformer(
+        nlp.vocab, model, name=name, max_batch_items=max_batch_items, adopt_wildcards=adopt_wildcards
+    )
 
 
 class DocreTransformer(Transformer):
-    """Encodes Docs once for all docre components that listen to it, with gradient through hidden states and attention.
+    """Encodes Docs once for all components that listen to it, with gradient through hidden states and attention.
 
-    The output lies in `doc.user_data` under a key of this component's name, until the last live component that reads
-    it has done so. In training listeners only add their gradients; the backward pass through the encoder runs once a
-    batch: in this component's `finish_update`, or before its next `update` at the latest.
+    Docre components listen through `spacy-docre.TransformerListener.v1`; stock ones through
+    `spacy-transformers.TransformerListener.v1`, whose upstream has to be this component's name.
+
+    The output lies in `doc.user_data` under a key of this component's name (`doc._.trf_data` is not touched), until the
+    last live component that reads it has done so. Where a reader is disabled in a call of `nlp(text)`, or a stock one
+    in `nlp.pipe`, it stays there as long as the Doc; `nlp.pipe` knows which docre components are live.
+
+    In training listeners only add their gradients; the backward pass through the encoder runs once a batch: in this
+    component's `finish_update`, or before its next `update` at the latest.
     """
 
     def __init__(
@@ -46,15 +62,18 @@ class DocreTransformer(Transformer):
         *,
         name: str = "docre_transformer",
         max_batch_items: int,
+        adopt_wildcards: bool = False,
     ) -> None:
         super().__init__(vocab, model, name=name, max_batch_items=max_batch_items)  # type: ignore[arg-type]
+        self.cfg["adopt_wildcards"] = adopt_wildcards
         self.model: Any = model  # gives EncodedBatch where the base class has FullTransformerBatch
         self._pending: Optional[_PendingBatch] = None
         self._owed: Optional[Optimizer] = None
 
     def find_listeners(self, component: Any) -> None:
-        """Adopt the docre listeners of a component that name exactly this transformer."""
+        """Adopt the listeners of a component, docre or stock, that name exactly this transformer."""
         if isinstance(getattr(component, "model", None), Model):
+            adopt_listeners(component.model, self.name)
             for node in component.model.walk():
                 if isinstance(node, DocreListener) and node.upstream_name == self.name:
                     node.component_name = component.name
@@ -78,13 +97,15 @@ class DocreTransformer(Transformer):
     ) -> None:
         """Leave the encoder's output on the Docs until all listening components have read it.
 
-        streaming (bool): Whether to count on those only that take part in a stream of Docs at the moment. Neither names
-            nor the pipeline would tell: components are renamed, disabled, and sourced into several pipelines.
+        streaming (bool): Whether to count on those only that take part in a stream of Docs at the moment, and on stock
+            components, which do not say so. Neither names nor the pipeline would tell: components are renamed,
+            disabled, and sourced into several pipelines.
         """
         listeners: List[Any] = self.listeners
-        readers = {id(listener) for listener in listeners if not streaming or listener.n_streams}
+        if streaming and any(listener.n_streams for listener in listeners):
+            listeners = [ln for ln in listeners if ln.n_streams or isinstance(ln, AdoptedListener)]
         for doc, encoding in zip(docs, predictions):
-            encoding.readers.update(readers or map(id, listeners))
+            encoding.readers.update(map(id, listeners))
             doc.user_data[output_key(self.name)] = encoding
 
     def update(
@@ -104,11 +125,10 @@ class DocreTransformer(Transformer):
         docs = [eg.predicted for eg in examples]
         encoded, backprop = self.model.begin_update(docs)
         self._pending = _PendingBatch(backprop, losses, self.name)
+        self._owed = sgd
         ids = batch_id(docs)
         for listener in self.listeners:
             listener.receive(ids, encoded, self._pending.add)
-        if sgd is not None:
-            self._owed = sgd
         return losses
 
     def finish_update(self, sgd: Optimizer) -> None:
@@ -119,17 +139,20 @@ class DocreTransformer(Transformer):
         """
         if self._pending is not None and not self._pending.has_gradient:
             self._owed = sgd
-            return
-        self._backprop()
+        else:
+            self._backprop()
         self.model.finish_update(sgd)
 
+    def use_params(self, params: Dict[Any, Any]) -> Iterator[None]:
+        self._settle()
+        yield from super().use_params(params)
+
     def _settle(self) -> None:
-        """Do what an earlier batch left over."""
+        """Do what an earlier batch left over. One without a gradient is left alone: its listeners may be to come."""
         if self._pending is not None and self._pending.has_gradient:
             self._backprop()
             if self._owed is not None:
                 self.model.finish_update(self._owed)
-                self._owed = None
 
     def _backprop(self) -> None:
         if self._pending is not None:
@@ -139,13 +162,40 @@ class DocreTransformer(Transformer):
             self._pending = None
 
     def initialize(self, get_examples: Callable[[], Iterable[Example]], *, nlp: Optional[Language] = None) -> None:
-        """Load the pretrained encoder, and connect the listeners."""
+        """Load the pretrained encoder, and connect the listeners.
+
+        RAISES (ValueError): If stock listeners to any transformer are left without one, or with several.
+        """
         self.model.initialize()
         if nlp is not None:
+            self._bind_wildcards(nlp)
             for _, component in nlp.pipeline:
                 self.find_listeners(component)
         for listener in self.listeners:
             listener.set_dim("nO", self.model.get_dim("nO"), force=True)
+
+    def _bind_wildcards(self, nlp: Language) -> None:
+        wild = [(name, component) for name, component in nlp.components if find_wildcards(component)]
+        takers = [name for name, component in nlp.components if _takes_wildcards(component)]
+        names = "', '".join(name for name, _ in wild)
+        if wild and not takers:
+            raise ValueError(Errors.R214.format(listeners=names, name=self.name))
+        if not wild or not self.cfg["adopt_wildcards"]:
+            return
+        if len(takers) > 1:
+            raise ValueError(Errors.R213.format(listeners=names, transformers=", ".join(takers)))
+        for name, component in wild:
+            config = nlp.config.interpolate()["components"][name]
+            if not name_upstream(component, config, self.name):
+                raise ValueError(Errors.R214.format(listeners=name, name=self.name))
+            nlp.get_pipe_config(name).update(config)
+
+    def __reduce__(self) -> Any:
+        """Copies and pickles hold no half-done batch."""
+        self._settle()
+        self._backprop()
+        self._owed = None
+        return super().__reduce__()
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
         self._settle()
@@ -154,6 +204,12 @@ class DocreTransformer(Transformer):
     def to_disk(self, path: Any, *, exclude: Iterable[str] = ()) -> None:
         self._settle()
         super().to_disk(path, exclude=exclude)
+
+
+def _takes_wildcards(component: Any) -> bool:
+    if isinstance(component, DocreTransformer):
+        return bool(component.cfg["adopt_wildcards"])
+    return isinstance(component, Transformer)
 
 
 class _Streaming:
@@ -189,7 +245,8 @@ class _PendingBatch:
     def backprop(self) -> None:
         if self.has_gradient:
             # As spaCy's own shared encoders do, report the size of the gradient in place of a loss.
-            self._losses[self._name] += sum(float((g**2).sum()) for g in self._gradients if g is not None)
+            squares = [(g**2).sum() for g in self._gradients if g is not None]
+            self._losses[self._name] += float(torch.stack(squares).sum())
             self._backprop(self._gradients)
 
 

@@ -1,5 +1,7 @@
 """The bridge between torch and thinc: optimisation, storage, gradients there and back."""
 
+import pickle
+
 import pytest
 import torch
 from spacy.tokens import Doc
@@ -86,6 +88,23 @@ def test_parameters_stay_where_they_are():
         update_parameters(module, 1, optimizer)
     assert [p.data_ptr() for p in module.parameters()] == where
     assert all((p < 1).all() for p in module.parameters())
+
+
+@pytest.mark.parametrize("clip", [0.0, 1.0])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_gradient_that_is_no_number_changes_nothing(clip, value):
+    """Not the weights, not the optimizer's moments; warnings say how often, at the 1st, 2nd, 4th time."""
+    shim, optimizer = make_shim(), Adam(0.1, grad_clip=clip)
+    before = {name: t.clone() for name, t in shim.module.state_dict().items()}
+    with pytest.warns(UserWarning, match="RW11") as caught:
+        for _ in range(5):
+            shim.module.weight.grad = torch.ones(2, 3)
+            shim.module.bias.grad = torch.tensor([1.0, value])
+            shim.finish_update(optimizer)
+            assert shim.module.weight.grad is None and shim.module.bias.grad is None
+    assert [str(w.message).split(" update")[0].split(": ")[1] for w in caught] == ["1", "2", "4"]
+    assert all(torch.equal(t, before[name]) for name, t in shim.module.state_dict().items())
+    assert not optimizer.mom1 and optimizer.grad_clip == clip
 
 
 def test_settings_return_after_an_error():
@@ -186,6 +205,7 @@ def test_shim_without_module():
     empty.finish_update(Adam(0.1))
     with empty.use_params({}):
         pass
+    empty.to_device("cpu", -1)
 
 
 def test_shim_is_built_once():
@@ -309,7 +329,33 @@ def test_model_round_trip():
     fresh = build_torch_model("sum", Model("encoder", Encoder(), dims={"nO": None}), Sum)
     loaded = fresh.from_bytes(model.to_bytes())
     assert torch.equal(loaded.predict((DOCS, [1.0]))["logits"], model.predict((DOCS, [1.0]))["logits"])
-    assert loaded.get_dim("nO") == 2 and loaded.get_ref("tok2vec").get_dim("nO") == 4
+    assert loaded.get_dim("nO") == 2 and loaded.layers[0].get_dim("nO") == 4
+
+
+def test_model_copy():
+    """thinc drops a copied model's references; the encoder is found all the same."""
+    model = make_model(Encoder())
+    copied = model.copy()
+    assert torch.equal(copied.predict((DOCS, [1.0]))["logits"], model.predict((DOCS, [1.0]))["logits"])
+    assert copied.shims[0].id != model.shims[0].id
+
+
+def test_functions_made_inside_functions_can_be_pickled():
+    """As those of a config are: with what they remember."""
+    factor = 3.0
+    model = build_torch_model(
+        "sum",
+        Model("encoder", encode_nothing),
+        lambda **sizes: nn.Linear(int(factor), 2),
+        attrs={"loss": lambda scores: factor * scores["logits"].sum()},
+    )
+    loaded = pickle.loads(pickle.dumps(model))
+    assert loaded.attrs["loss"]({"logits": torch.ones(2)}) == 6.0
+    assert loaded.shims[0].build().in_features == 3
+
+
+def encode_nothing(model, docs, is_train):
+    raise NotImplementedError
 
 
 def test_differentiate():

@@ -177,7 +177,7 @@ def test_renumbered_entities_change_nothing(cell):
 def test_half_precision_gives_numbers(cell, dtype):
     docs = cell.encode(cell.docs())
     batch = cell.pipe.make_batch(docs)
-    leaves = cell.pipe.model.get_ref("tok2vec").predict(docs).leaves()
+    leaves = cell.pipe.model.layers[0].predict(docs).leaves()
     with torch.enable_grad():
         exact = cell.module(leaves, batch)["logits"]
         with torch.autocast("cpu", dtype=dtype):

@@ -290,6 +290,17 @@ def test_mixed_precision_in_training_alone(tiny_encoder):
     assert all(torch.isfinite(p.grad).all() for p in hf(model).parameters() if p.grad is not None)
 
 
+@torch.no_grad()
+def test_attention_rows_are_exact_in_mixed_precision(tiny_encoder):
+    """Of queries and keys rounded to bfloat16 (that is what training has), but not themselves rounded again."""
+    encoded, _ = build(tiny_encoder, mixed_precision=True).begin_update([DOCS[0]])
+    for t in (encoded.queries, encoded.keys):
+        assert torch.equal(t, t.bfloat16().float())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rows = all_rows(encoded)
+    assert rows.dtype == torch.float32 and torch.equal(rows, all_rows(encoded))
+
+
 def test_dropout_is_that_of_the_setting(tiny_encoder, make_encoder):
     model = build(tiny_encoder, dropout=0.5, attention_dropout=0.25)
     rates = {n: m.p for n, m in hf(model).named_modules() if isinstance(m, torch.nn.Dropout)}
@@ -373,6 +384,19 @@ def test_copy_has_its_own_parameters(model):
     learn(copied, Adam(0.01))
     assert torch.equal(model.predict([DOCS[0]]).hidden, before)
     assert not torch.equal(copied.predict([DOCS[0]]).hidden, before)
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+def test_a_gpu_that_thinc_cannot_use_is_told(model, tiny_encoder, monkeypatch, loaded):
+    """When an encoder is made, and when a trained one is loaded."""
+    data = model.to_bytes()
+    monkeypatch.setattr("spacy_docre.models.transformer.model.torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("spacy_docre.models.transformer.model.has_cupy", False)
+    with pytest.warns(UserWarning, match="RW05"):
+        if loaded:
+            build_transformer_model(tiny_encoder, overlap=16).from_bytes(data)
+        else:
+            build(tiny_encoder)
 
 
 # Finding encoders

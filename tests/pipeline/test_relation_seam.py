@@ -43,7 +43,7 @@ def test_entities_come_with_types_and_sentences(make_jerex):
     doc = make_doc(entities=entities, relations=[])
     bare = make_doc(entities=None, relations=None)
     for batch in (
-        pipe.make_batch([make_doc(entities=[], relations=[]), doc]),
+        pipe.make_batch([make_doc(entities=[], relations=[], sents=None), doc]),
         pipe.make_training_batch([Example(bare, doc)])[0],
     ):
         assert batch.entities.label.tolist() == [types.index("PER"), -1, -1, types.index("LOC")]
@@ -139,9 +139,9 @@ def test_alpha_is_tuned(make_jerex, sample_docs, tmp_path):
     DocBin(docs=sample_docs[:4], store_user_data=True).to_disk(path)
     nlp = make_jerex()
     train(nlp, list(create_docre_corpus(path)(nlp)), steps=40)
-    nlp.to_disk(tmp_path / "model")
     pipe = nlp.get_pipe("docre_relations")
     pipe.cfg.update(threshold=0.7, alpha=0.4)
+    nlp.to_disk(tmp_path / "model")
     #                          odds of 7/3 * 2/3 = 14/9
     assert current_threshold(pipe) == pytest.approx(14 / 23)
     assert current_threshold(nlp.get_pipe("docre_mentions")) == 0.5

@@ -1,19 +1,23 @@
 """The shared encoder: one backward pass a batch, whoever listens."""
 
 import gc
+from typing import Any, Dict, List
 
 import pytest
 import spacy
 import torch
 from spacy.language import Language
+from spacy.tokens import Doc
 from spacy.training import Example
-from thinc.api import Adam
+from thinc.api import Adam, fix_random_seed
 
+from spacy_docre.attributes import set_clusters, set_mentions
 from spacy_docre.pipeline.transformer import DocreTransformer
 
 from .conftest import finish, layers_of
 
 COMPONENTS = ["docre_mentions", "docre_clusters", "docre_types", "docre_relations"]
+ALL = ["docre_transformer", *COMPONENTS]
 
 
 @pytest.fixture
@@ -22,10 +26,7 @@ def nlp(make_nlp) -> Language:
 
 
 def gradient(nlp: Language, sample_docs, exclude=()) -> torch.Tensor:
-    torch.manual_seed(0)
-    import numpy
-
-    numpy.random.seed(0)
+    fix_random_seed(0)
     examples = [Example(nlp.make_doc(d.text), d) for d in sample_docs[:3]]
     nlp.update(examples, sgd=False, exclude=exclude, annotates=["sentencizer"])
     encoder = nlp.get_pipe("docre_transformer")
@@ -58,43 +59,118 @@ def test_backward_runs_once_a_batch(nlp: Language, sample_docs, monkeypatch):
 
 
 @pytest.mark.parametrize("frozen", [[], ["docre_relations"], ["docre_mentions", "docre_types"], COMPONENTS[:3]])
-def test_gradients_of_listeners_add_up(nlp: Language, sample_docs, frozen):
+def test_gradients_of_listeners_add_up(nlp: Language, sample_docs, monkeypatch, frozen):
     """Whichever components are frozen, the encoder gets the sum of the gradients of the others."""
-    live = [name for name in COMPONENTS if name not in frozen]
+    monkeypatch.setattr("numpy.random.permutation", lambda x: x)  # negatives do not depend on who drew before
     together = gradient(nlp, sample_docs, exclude=frozen)
-    # Components draw negatives in pipeline order, so each alone is run with the others' updates, minus theirs.
-    parts = []
-    for name in live:
-        weights = {n: nlp.get_pipe(n).cfg["loss_weight"] for n in live}
-        for n in live:
-            nlp.get_pipe(n).cfg["loss_weight"] = weights[n] if n == name else 0.0
-        parts.append(gradient(nlp, sample_docs, exclude=frozen))
-        for n in live:
-            nlp.get_pipe(n).cfg["loss_weight"] = weights[n]
-    assert together.abs().sum() > 0
+    live = [name for name in COMPONENTS if name not in frozen]
+    parts = [gradient(nlp, sample_docs, exclude=[n for n in COMPONENTS if n != name]) for name in live]
+    assert all(part.any() for part in parts)
     assert torch.allclose(together, sum(parts), atol=1e-5)
 
 
-def test_batches_without_gradient_leave_the_encoder_alone(nlp: Language):
-    bare = [Example(nlp.make_doc("Nothing here."), nlp.make_doc("Nothing here."))]
-    encoder = nlp.get_pipe("docre_transformer")
-    before = {k: v.clone() for k, v in encoder.model.shims[0]._model.state_dict().items()}
+def weights(nlp: Language) -> Dict[str, bytes]:
+    return {name: nlp.get_pipe(name).model.to_bytes() for name in ALL}
+
+
+# Documents, components that are frozen, that annotate, and whose weights move.
+REGIMES: Dict[str, Any] = {
+    "all live": ("full", [], [], ALL),
+    **{f"{name} frozen": ("full", [name], [], [n for n in ALL if n != name]) for name in COMPONENTS},
+    "frozen and annotating": ("full", COMPONENTS[:2], ALL[:3], [ALL[0], *COMPONENTS[2:]]),
+    "encoder annotating": ("full", [], ALL, ALL),
+    "encoder frozen and annotating": ("full", ALL[:1], ALL[:1], COMPONENTS),
+    "encoder alone": ("full", COMPONENTS, [], []),
+    "no pairs": ("one mention", [], [], ["docre_transformer", "docre_mentions", "docre_types"]),
+    "no gold": ("bare", [], [], []),
+    "white space": ("blank", [], [], []),
+    "empty documents": ("empty", [], [], []),
+    "some empty": ("full and empty", [], [], ALL),
+}
+
+
+@pytest.fixture
+def batches(nlp: Language, sample_docs) -> Dict[str, List[Doc]]:
+    """Gold documents by what they hold."""
+    single = nlp.make_doc("Mara Lind left.")
+    set_mentions(single, [(0, 2)])
+    set_clusters(single, [[(0, 2)]], ["PER"])
+    single._.relations = []
+    texts = {"bare": "Nothing here.", "blank": " \n ", "empty": ""}
+    plain = {key: [nlp.make_doc(text), nlp.make_doc(text)] for key, text in texts.items()}
+    full = sample_docs[:3]
+    return {"full": full, "full and empty": [*plain["empty"], *full], "one mention": [single], **plain}
+
+
+@pytest.mark.parametrize("in_update", [False, True], ids=["finish after", "sgd in update"])
+@pytest.mark.parametrize("regime", REGIMES)
+def test_weights_that_should_move_do_and_no_others(nlp: Language, batches, regime, in_update):
+    docs, frozen, annotating, moving = REGIMES[regime]
+    optimizer = Adam(0.01, L2=0.1)
+    before = weights(nlp)
+    losses: Dict[str, float] = {}
     for _ in range(2):
-        nlp.update(bare, sgd=Adam(0.1))
-    nlp.update([Example(nlp.make_doc(""), nlp.make_doc(""))], sgd=Adam(0.1))
-    after = encoder.model.shims[0]._model.state_dict()
-    assert all(torch.equal(before[k], after[k]) for k in before)
+        examples = [Example(nlp.make_doc(doc.text), doc) for doc in batches[docs]]
+        sgd = optimizer if in_update else False
+        nlp.update(examples, sgd=sgd, losses=losses, exclude=frozen, annotates=["sentencizer", *annotating])
+        if not in_update:
+            finish(nlp, optimizer, exclude=frozen)
+    nlp.evaluate(examples)  # settles what is left over
+    after = weights(nlp)
+    assert [name for name in ALL if before[name] != after[name]] == moving
+    assert {name for name, loss in losses.items() if loss} == set(moving)
+    for name in ALL:
+        shim = nlp.get_pipe(name).model.shims[0]
+        assert all(p.grad is None for p in shim._model.parameters())
+    pending = nlp.get_pipe("docre_transformer")._pending
+    assert pending is None or not moving and not pending.has_gradient
 
 
-def test_gradients_of_several_batches_accumulate(nlp: Language, sample_docs):
-    examples = [Example(nlp.make_doc(d.text), d) for d in sample_docs[:2]]
-    encoder = nlp.get_pipe("docre_transformer")
-    nlp.update(examples[:1], sgd=False, annotates=["sentencizer"])
-    nlp.update(examples[1:], sgd=False, annotates=["sentencizer"])  # settles the first one
-    first = encoder.model.shims[0]._model.encoder.layer[0].output.dense.weight.grad.clone()
-    assert first.abs().sum() > 0
-    encoder._backprop()
-    assert not torch.equal(first, encoder.model.shims[0]._model.encoder.layer[0].output.dense.weight.grad)
+@pytest.mark.parametrize("last", ["full", "bare", "empty"])
+def test_a_step_is_the_sum_of_the_batches_gathered_for_it(nlp: Language, batches, last):
+    """accumulate_gradient = 3: plain descent moves by what each batch alone would have moved it."""
+    kinds = ["full", "one mention", last]
+    start = nlp.get_pipe("docre_transformer").model.shims[0]
+    state = {key: value.clone() for key, value in start._model.state_dict().items()}
+
+    def move(kinds: List[str]) -> torch.Tensor:
+        start._model.load_state_dict(state)
+        for kind in kinds:
+            fix_random_seed(0)
+            examples = [Example(nlp.make_doc(doc.text), doc) for doc in batches[kind]]
+            nlp.update(examples, sgd=False, annotates=["sentencizer"])
+        nlp.get_pipe("docre_transformer").finish_update(Adam(0.1, L2=0.0, grad_clip=0.0, beta1=0.0, beta2=0.0))
+        return torch.cat([(value - state[key]).flatten() for key, value in start._model.state_dict().items()])
+
+    together, alone = move(kinds), [move([kind]) for kind in kinds]
+    assert alone[0].any() and alone[1].any() and alone[2].any() == (last == "full")
+    assert torch.allclose(together, sum(alone), atol=1e-5)
+
+
+def test_averages_are_no_place_for_a_step(nlp: Language, batches):
+    """What `nlp.update(sgd=...)` left over is done before the averages take the weights' place, and stays."""
+    examples = [Example(nlp.make_doc(doc.text), doc) for doc in batches["full"]]
+    optimizer, steps = Adam(0.01, use_averages=True), []
+    for _ in range(3):
+        nlp.update(examples, sgd=optimizer)
+        with nlp.use_params(optimizer.averages):
+            nlp.evaluate(examples)
+        steps.append(weights(nlp)["docre_transformer"])
+    assert len(set(steps)) == 3
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_gradient_that_is_no_number_changes_nothing(nlp: Language, batches, value):
+    """Neither in the component it comes from, nor in the encoder, which gets it."""
+    with torch.no_grad():
+        next(nlp.get_pipe("docre_types").model.shims[0].module.parameters()).fill_(value)
+    examples = [Example(nlp.make_doc(doc.text), doc) for doc in batches["full"]]
+    before = weights(nlp)
+    with pytest.warns(UserWarning, match="RW11.* 1 update"):
+        nlp.update(examples, sgd=False, annotates=["sentencizer"])
+        finish(nlp, Adam(0.01))
+    after = weights(nlp)
+    assert [name for name in ALL if before[name] == after[name]] == ["docre_transformer", "docre_types"]
 
 
 def test_frozen_annotating_encoder_trains_the_heads(nlp: Language, sample_docs):
@@ -113,10 +189,11 @@ def test_frozen_annotating_encoder_trains_the_heads(nlp: Language, sample_docs):
     assert all(torch.equal(before[k], encoder.state_dict()[k]) for k in before)
 
 
-def test_frozen_encoder_that_does_not_annotate_is_an_error(nlp: Language, sample_docs):
+@pytest.mark.parametrize("frozen,annotating", [("docre_transformer", "sentencizer"), ("tagger", "docre_mentions")])
+def test_an_encoder_that_should_annotate_and_does_not_is_an_error(nlp: Language, sample_docs, frozen, annotating):
     examples = [Example(nlp.make_doc(d.text), d) for d in sample_docs[:1]]
-    with pytest.raises(ValueError, match="R201"):
-        nlp.update(examples, sgd=False, exclude=["docre_transformer"])
+    with pytest.raises(ValueError, match=r"R201.*annotating_components\] if it is frozen"):
+        nlp.update(examples, sgd=False, exclude=[frozen], annotates=["sentencizer", annotating])
 
 
 def test_replaced_listener_gives_the_same_result(nlp: Language, sample_docs):

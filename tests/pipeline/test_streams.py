@@ -76,10 +76,9 @@ def one_by_one(nlp: Language, texts: List[str]) -> List[Dict[Any, float]]:
 # Order and equal results
 
 
-@pytest.mark.parametrize("max_batch_items", [1, 100, 8192])
-def test_batches_change_nothing(nlp: Language, texts, one_by_one, max_batch_items: int):
-    set_max_batch_items(nlp, max_batch_items)
-    for batch_size in (1, 2, 7, 64):
+def test_batches_change_nothing(nlp: Language, texts, one_by_one):
+    for batch_size, max_batch_items in itertools.product([1, 2, 7, 64], [1, 100, 8192]):
+        set_max_batch_items(nlp, max_batch_items)
         pairs = list(nlp.pipe(zip(texts, itertools.count()), as_tuples=True, batch_size=batch_size))
         assert [(doc.text, number) for doc, number in pairs] == list(zip(texts, itertools.count()))
         for (doc, _), wanted in zip(pairs, one_by_one):
@@ -102,9 +101,7 @@ def test_batches_are_bounded_by_items_and_docs(sizes, max_items, max_docs, wante
 # Look-ahead
 
 
-@pytest.mark.parametrize("max_batch_items, n_ahead", [(8192, 4), (30, 4 * len(COMPONENTS))])
-def test_streams_are_read_lazily(nlp: Language, max_batch_items: int, n_ahead: int):
-    set_max_batch_items(nlp, max_batch_items)
+def test_streams_are_read_lazily(nlp: Language):
     n_read = 0
 
     def read() -> Iterator[str]:
@@ -115,10 +112,13 @@ def test_streams_are_read_lazily(nlp: Language, max_batch_items: int, n_ahead: i
             n_read += 1
             yield text
 
-    stream = nlp.pipe(read(), batch_size=4)
-    assert n_read == 0
-    for n_seen, _ in enumerate(itertools.islice(stream, 30), start=1):
-        assert n_read - n_seen < n_ahead
+    for max_batch_items, n_ahead in [(8192, 4), (30, 4 * len(COMPONENTS))]:
+        set_max_batch_items(nlp, max_batch_items)
+        n_read = 0
+        stream = nlp.pipe(read(), batch_size=4)
+        assert n_read == 0
+        for n_seen, _ in enumerate(itertools.islice(stream, 30), start=1):
+            assert n_read - n_seen < n_ahead
 
 
 def test_failing_source_fails_cleanly(nlp: Language, texts, one_by_one):
@@ -262,16 +262,16 @@ class KeepDocs(Scorer):
         return {}
 
 
-@pytest.mark.parametrize("disabled", [[], ["docre_relations"], COMPONENTS[2:]])
-def test_encoder_output_is_gone(nlp: Language, texts, disabled: List[str]):
+def test_encoder_output_is_gone(nlp: Language, texts):
     assert encodings(nlp.get_pipe("docre_transformer")(nlp.make_doc(texts[0])))
     scorer = KeepDocs()
-    with nlp.select_pipes(disable=disabled):
-        examples = [Example(doc, doc.copy()) for doc in map(nlp.make_doc, texts)]
-        nlp.evaluate(examples, scorer=scorer, batch_size=3)
-        docs = [*nlp.pipe(texts, batch_size=3), *nlp.pipe(map(nlp.make_doc, texts)), *scorer.docs]
-    assert len(docs) == 3 * len(texts)
-    assert not [e for doc in docs for e in encodings(doc)]
+    for disabled in ([], ["docre_relations"], COMPONENTS[2:]):
+        with nlp.select_pipes(disable=disabled):
+            examples = [Example(doc, doc.copy()) for doc in map(nlp.make_doc, texts)]
+            nlp.evaluate(examples, scorer=scorer, batch_size=3)
+            docs = [*nlp.pipe(texts, batch_size=3), *nlp.pipe(map(nlp.make_doc, texts)), *scorer.docs]
+        assert len(docs) == 3 * len(texts)
+        assert not [e for doc in docs for e in encodings(doc)]
 
 
 def test_nothing_keeps_docs_alive(nlp: Language):

@@ -1,6 +1,6 @@
 """The layer by which a component reads the shared encoder."""
 
-from typing import Callable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from spacy.tokens import Doc
 from thinc.api import Model
@@ -23,6 +23,24 @@ def output_key(upstream: str) -> str:
     return f"spacy_docre:{upstream}"
 
 
+def forward(
+    model: "DocreListener", docs: List[Doc], is_train: bool
+) -> Tuple[EncodedBatch, Callable[[Gradients], List[Doc]]]:
+    if is_train and model._batch is not None:
+        ids, encoded, accumulate = model._batch
+        if ids == batch_id(docs):
+
+            def backprop(d_outputs: Gradients) -> List[Doc]:
+                accumulate(d_outputs)
+                return docs
+
+            return encoded, backprop
+        if not all(output_key(model.upstream_name) in doc.user_data for doc in docs):
+            raise ValueError(Errors.R202.format(name=model.component_name, upstream=model.upstream_name))
+    # Run time, or training with a frozen transformer among the annotating components.
+    return join_encodings([get_encoding(model, doc) for doc in docs]), lambda d_outputs: docs
+
+
 class DocreListener(Model):
     """Gives a component the output of the `docre_transformer` with exactly this name.
 
@@ -33,8 +51,8 @@ class DocreListener(Model):
 
     name = "docre-listener"
 
-    def __init__(self, upstream_name: str) -> None:
-        super().__init__(self.name, forward, dims={"nO": None})
+    def __init__(self, upstream_name: str, *, forward: Callable = forward, init: Optional[Callable] = None) -> None:
+        super().__init__(self.name, forward, init=init, dims={"nO": None})
         self.upstream_name = upstream_name
         self.component_name = ""
         self.n_streams = 0  # streams of Docs that the component is working on
@@ -47,6 +65,21 @@ class DocreListener(Model):
     def clear(self) -> None:
         self._batch = None
 
+    def release(self, doc: Doc) -> None:
+        """Tell the encoder's output that this listener's component has read it; the last reader drops it."""
+        key = output_key(self.upstream_name)
+        encoding = doc.user_data.get(key)
+        if isinstance(encoding, DocEncoding):
+            encoding.readers.discard(id(self))
+            if not encoding.readers:
+                del doc.user_data[key]
+
+    def _copy(self, seen: Optional[Dict[int, Any]] = None) -> "DocreListener":
+        """What `Model.copy` calls; thinc's own would make a plain Model of it, which knows no upstream."""
+        copied = type(self)(self.upstream_name)
+        copied.set_dim("nO", self.maybe_get_dim("nO"))  # type: ignore[arg-type]
+        return copied
+
 
 def build_listener(upstream: str) -> Model[List[Doc], EncodedBatch]:
     """Build a listener.
@@ -54,23 +87,6 @@ def build_listener(upstream: str) -> Model[List[Doc], EncodedBatch]:
     upstream (str): Name of the `docre_transformer` component to read; there is no wildcard.
     """
     return DocreListener(upstream)
-
-
-def forward(
-    model: DocreListener, docs: List[Doc], is_train: bool
-) -> Tuple[EncodedBatch, Callable[[Gradients], List[Doc]]]:
-    if is_train and model._batch is not None:
-        ids, encoded, accumulate = model._batch
-        if ids != batch_id(docs):
-            raise ValueError(Errors.R202.format(name=model.component_name, upstream=model.upstream_name))
-
-        def backprop(d_outputs: Gradients) -> List[Doc]:
-            accumulate(d_outputs)
-            return docs
-
-        return encoded, backprop
-    # Run time, or training with a frozen transformer among the annotating components.
-    return join_encodings([get_encoding(model, doc) for doc in docs]), lambda d_outputs: docs
 
 
 def get_encoding(model: DocreListener, doc: Doc) -> DocEncoding:

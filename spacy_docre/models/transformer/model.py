@@ -1,23 +1,25 @@
 """The encoder as a thinc model: Docs in, EncodedBatch out, gradient through hidden states, queries and keys."""
 
-import contextlib
 import logging
 import warnings
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, cast
+from dataclasses import replace
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, cast
 
 import numpy
 import torch
 from spacy.tokens import Doc
 from spacy_transformers.data_classes import HFObjects
 from spacy_transformers.layers.hf_shim import HFShim
-from thinc.api import Model, Optimizer
+from thinc.api import Model
 from thinc.compat import has_cupy
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
 from ...errors import Warnings
 from ...layers.encoded import DocWindows, EncodedBatch, bucket_windows, make_layout
-from ..bridge import update_parameters, use_parameters
+from ..bridge import DocreShim
 from .encoder import encode, find_query_key, forget_origin, load_encoder, public_name
+from .stock import replace_listener, replace_listener_cfg
 from .windows import WindowPlan, cut_windows, plan_windows, tokenize, window_ids
 
 logger = logging.getLogger("spacy_docre")
@@ -25,7 +27,7 @@ logger = logging.getLogger("spacy_docre")
 Gradients = Sequence[Optional[Tensor]]
 
 
-class TransformerShim(HFShim):
+class TransformerShim(DocreShim, HFShim):
     """spacy-transformers' holder of an encoder and its tokenizer, with this package's optimisation.
 
     frozen (Sequence[str]): Beginnings of parameter names that are not trained.
@@ -38,19 +40,13 @@ class TransformerShim(HFShim):
         self.learn_rate_scale = learn_rate_scale
 
     def set_encoder(self, objects: HFObjects) -> None:
+        """Take an encoder that was loaded, from its own files or with a pipeline."""
+        if torch.cuda.is_available() and not has_cupy:
+            warnings.warn(Warnings.RW05, stacklevel=2)
         self._hfmodel = objects
         self._model = objects.transformer
         for name, parameter in self._model.named_parameters():
             parameter.requires_grad_(not name.startswith(self.frozen) if self.frozen else True)
-
-    def finish_update(self, optimizer: Optimizer) -> None:
-        if self._model is not None:
-            update_parameters(self._model, self.id, optimizer, self.learn_rate_scale)
-
-    @contextlib.contextmanager
-    def use_params(self, params: Dict[Any, Any]) -> Iterator[None]:
-        with use_parameters(self._model, self.id, params):
-            yield
 
     def copy(self) -> "TransformerShim":
         copied = TransformerShim(self.frozen, self.learn_rate_scale)
@@ -112,19 +108,13 @@ def build_transformer_model(
             "attention_dropout": attention_dropout,
             "mixed_precision": mixed_precision,
             "transformer_config": dict(transformer_config),
+            "replace_listener": replace_listener,
             "replace_listener_cfg": replace_listener_cfg,
         },
     )
 
 
-def replace_listener_cfg(tok2vec_cfg: Dict[str, Any], listener_cfg: Dict[str, Any]) -> Dict[str, Any]:
-    """The encoder and its listener give the same thing, so the encoder's config takes the listener's place."""
-    return dict(tok2vec_cfg)
-
-
 def init(model: Model[List[Doc], EncodedBatch], X: Any = None, Y: Any = None) -> None:
-    if torch.cuda.is_available() and not has_cupy:
-        warnings.warn(Warnings.RW05, stacklevel=2)
     shim = cast(TransformerShim, model.shims[0])
     if shim._hfmodel.transformer is None:
         objects = load_encoder(
@@ -158,15 +148,34 @@ def get_plan(model: Model[List[Doc], EncodedBatch]) -> WindowPlan:
 def forward(
     model: Model[List[Doc], EncodedBatch], docs: List[Doc], is_train: bool
 ) -> Tuple[EncodedBatch, Callable[[Gradients], List[Doc]]]:
-    objects = cast(TransformerShim, model.shims[0])._hfmodel
-    transformer = objects.transformer
+    encoded, backprop = encode_pieces(model, tokenize(get_tokenizer(model), docs, model.attrs["name"]), is_train)
+
+    def backprop_docs(d_outputs: Gradients) -> List[Doc]:
+        backprop(d_outputs)
+        return docs
+
+    return encoded, backprop_docs
+
+
+def get_tokenizer(model: Model[Any, EncodedBatch]) -> PreTrainedTokenizerBase:
+    return cast(TransformerShim, model.shims[0])._hfmodel.tokenizer
+
+
+def encode_pieces(
+    model: Model[Any, EncodedBatch], docs: Sequence[Tuple[Any, ...]], is_train: bool
+) -> Tuple[EncodedBatch, Callable[[Gradients], None]]:
+    """Cut word pieces of documents into windows and encode them.
+
+    docs (Sequence[Tuple]): Piece ids, pieces [first, last) of each token, and in marked text the Marks, of each.
+    RETURNS: Encoded batch, and its backward pass.
+    """
     plan = get_plan(model)
     ids: List[List[int]] = []
     windows: List[DocWindows] = []
-    for doc_ids, first, last in tokenize(objects.tokenizer, docs, model.attrs["name"]):
-        windows.append(cut_windows(len(doc_ids), first, last, plan))
+    for doc_ids, first, last, *marks in docs:
+        windows.append(replace(cut_windows(len(doc_ids), first, last, plan), marks=marks[0] if marks else None))
         ids.extend(window_ids(doc_ids, windows[-1], plan))
-    transformer.train(is_train)
+    cast(TransformerShim, model.shims[0])._hfmodel.transformer.train(is_train)
     with torch.set_grad_enabled(is_train):
         outputs, lengths = run_encoder(model, ids, is_train)
     hidden, queries, keys, attention = outputs
@@ -174,11 +183,10 @@ def forward(
     layout = make_layout(windows, hidden.shape[1])
     encoded = EncodedBatch(hidden, queries, keys, attention, layout, tuple(windows))
 
-    def backprop(d_outputs: Gradients) -> List[Doc]:
+    def backprop(d_outputs: Gradients) -> None:
         pairs = [(o, d) for o, d in zip(outputs, d_outputs) if o is not None and d is not None and o.requires_grad]
         if pairs:
             torch.autograd.backward([o for o, _ in pairs], [d for _, d in pairs])
-        return docs
 
     return encoded.with_tensors([t if t is None else t.detach() for t in outputs]), backprop
 

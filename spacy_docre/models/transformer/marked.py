@@ -1,0 +1,66 @@
+"""An encoder of the relation model's own, which sees markers round the mentions it is asked about."""
+
+from typing import Any, Callable, List, Tuple
+
+import numpy
+from spacy.tokens import Doc
+from thinc.api import Model
+
+from ...layers.encoded import EncodedBatch
+from ...ty import SpanBatch
+from .marks import get_marker, insert_markers
+from .model import Gradients, encode_pieces, get_tokenizer
+from .windows import tokenize
+
+MarkedInput = Tuple[List[Doc], SpanBatch]
+
+
+def build_marked_transformer(
+    encoder: Model[List[Doc], EncodedBatch], *, marker: str = "*"
+) -> Model[MarkedInput, EncodedBatch]:
+    """Build an encoder for a relation model alone, with markers round the mentions of its entities.
+
+    These are gold mentions in training, at run time those that the Doc holds. A mention is read off the marker before
+    it, as ATLOP has it (Zhou et al., AAAI 2021).
+
+    encoder (Model[List[Doc], EncodedBatch]): A docre encoder, not a listener: what others read has no markers.
+    marker (str): What marks mentions; one word piece of the encoder.
+    RETURNS (Model[MarkedInput, EncodedBatch]): Encoder of Docs and their mentions.
+    """
+    return Model(
+        "docre-marked-transformer",
+        forward,
+        init=init,
+        layers=[encoder],
+        dims={"nO": None},
+        attrs={"marker": marker},
+    )
+
+
+def init(model: Model[MarkedInput, EncodedBatch], X: Any = None, Y: Any = None) -> None:
+    encoder = model.layers[0]
+    encoder.initialize()
+    get_marker(get_tokenizer(encoder), model.attrs["marker"], encoder.attrs["name"])
+    model.set_dim("nO", encoder.get_dim("nO"))
+
+
+def forward(
+    model: Model[MarkedInput, EncodedBatch], X: MarkedInput, is_train: bool
+) -> Tuple[EncodedBatch, Callable[[Gradients], MarkedInput]]:
+    docs, mentions = X
+    encoder = model.layers[0]
+    tokenizer, name = get_tokenizer(encoder), encoder.attrs["name"]
+    marker = get_marker(tokenizer, model.attrs["marker"], name)
+    bounds = numpy.searchsorted(mentions.doc, numpy.arange(len(docs) + 1))
+    marked = []
+    for i, (ids, first, last) in enumerate(tokenize(tokenizer, docs, name)):
+        rows = slice(bounds[i], bounds[i + 1])
+        spans = list(zip(mentions.start[rows].tolist(), mentions.end[rows].tolist()))
+        marked.append(insert_markers(ids, first, last, spans, marker))
+    encoded, backprop = encode_pieces(encoder, marked, is_train)
+
+    def backprop_input(d_outputs: Gradients) -> MarkedInput:
+        backprop(d_outputs)
+        return X
+
+    return encoded, backprop_input
