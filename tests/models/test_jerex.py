@@ -1,5 +1,6 @@
 """JEREX's relation heads against the paper's equations written in loops, their explanations, their edges."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy
@@ -330,6 +331,17 @@ def test_switches_leave_out_what_they_name(switch):
         module = make_multi(**{**dict.fromkeys(SWITCHES, False), switch: on})
         same = torch.equal(module(encoded, batch)["logits"], module(other, batch)["logits"])
         assert same == (not on)
+
+
+def test_markers_are_no_text_between_mentions():
+    """Two mentions that touch, with markers round them: pieces * A * * B *. What the inner markers hold is not seen."""
+    windows = lay_windows([6], [(0, 6)])
+    windows = replace(windows, token_first=numpy.asarray([1, 4]), token_last=numpy.asarray([2, 5]))
+    encoded, batch = encode_at_random([windows], width=WIDTH), pair_up([[[(0, 1)], [(1, 2)]]])
+    other = encoded.with_tensors([encoded.hidden.clone(), *encoded.tensors()[1:]])
+    other.hidden[0, 1 + 2 : 1 + 4] += 10.0
+    module = make_multi()
+    assert torch.equal(module(encoded, batch)["logits"], module(other, batch)["logits"])
 
 
 # Edges

@@ -266,6 +266,29 @@ def test_gradients_of_a_batch_are_the_sum_of_its_documents(model):
         assert (gradient - sum(parts)).norm() < 1e-6 * size
 
 
+@pytest.mark.parametrize("family", ["bert", "deberta-v2"])  # queries and keys, or attention
+def test_large_batches_hold_few_activations(make_encoder, family):
+    """Forward passes that are computed anew in the backward pass give the same gradients, with the same dropout."""
+    model = build_transformer_model(make_encoder(family), dropout=0.3, window=12, overlap=4, max_batch_items=24)
+    model.initialize()
+    found, n_passes = [], []
+    for most in (10**6, 1):
+        model.attrs["max_train_items"] = most
+        calls = []
+        handle = hf(model).register_forward_pre_hook(lambda *args: calls.append(1))
+        torch.manual_seed(1)
+        encoded, back = model.begin_update(list(DOCS))
+        n_passes.append(len(calls))
+        back([t if t is None else torch.ones_like(t) for t in encoded.tensors()])
+        n_passes.append(len(calls))
+        handle.remove()
+        found.append({n: p.grad.clone() for n, p in hf(model).named_parameters() if p.grad is not None})
+        hf(model).zero_grad()
+    assert n_passes[0] > 2 and n_passes == [n_passes[0], n_passes[0], n_passes[0], 2 * n_passes[0]]
+    assert found[0].keys() == found[1].keys()
+    assert all(torch.allclose(found[0][n], found[1][n], atol=1e-5) for n in found[0])
+
+
 def test_backprop_without_gradients(model):
     encoded, backward = model.begin_update(list(DOCS))
     assert not encoded.hidden.requires_grad

@@ -23,7 +23,7 @@ from ...layers.pairs import (
     token_distance,
     unordered_pairs,
 )
-from ...layers.segments import expand_ranges, range_max
+from ...layers.segments import expand_ranges
 from ...ty import EntityBatch, PairBatch
 from ..bridge import Scores
 from ..relation_model import Explanation, RelationHead, RelationLoss
@@ -41,14 +41,13 @@ class TypeEmbedding(nn.Embedding):
         return super().forward(label + 1)
 
 
-def pool_mentions(pieces: Tensor, encoded: EncodedBatch, entities: EntityBatch) -> Tuple[Tensor, Tensor]:
-    """Pool vectors of mentions over their word pieces, and of entities over their mentions. JEREX eq. 1, 5.
+def pool_mentions(encoded: EncodedBatch, entities: EntityBatch) -> Tuple[Tensor, Tensor]:
+    """Pool vectors of mentions over their own word pieces, and of entities over their mentions. JEREX eq. 1, 5.
 
-    pieces (Tensor): Vectors of the word pieces. Shape (W, H).
     RETURNS (Tuple[Tensor, Tensor]): e(s) (M, H) and x^e (E, H).
     """
     m = entities.mentions
-    mentions = range_max(pieces, *encoded.layout.span_pieces(m.doc, m.start, m.end))
+    mentions = encoded.max_pool(*encoded.layout.span_pieces(m.doc, m.start, m.end))
     return mentions, segment_max(mentions, encoded.index(numpy.diff(mention_bounds(entities))))
 
 
@@ -69,7 +68,7 @@ class JerexGlobalHead(nn.Module):
 
     def forward(self, encoded: EncodedBatch, batch: PairBatch) -> Scores:
         e = batch.entities
-        _, entities = pool_mentions(encoded.pieces(), encoded, e)
+        _, entities = pool_mentions(encoded, e)
         x = self.dropout(torch.cat([entities, self.types(encoded.index(e.label))], -1))
         head = self.hidden.part(0, x).index_select(0, encoded.index(batch.head))
         tail = self.hidden.part(1, x).index_select(0, encoded.index(batch.tail))
@@ -86,7 +85,7 @@ class JerexGlobalHead(nn.Module):
         the entity's mentions. A mention pair weighs the product of the two shares.
         """
         bounds = mention_bounds(batch.entities)
-        mentions, _ = pool_mentions(encoded.pieces(), encoded, batch.entities)
+        mentions, _ = pool_mentions(encoded, batch.entities)
         types = self.types(encoded.index(batch.entities.label))
         with torch.enable_grad():
             hidden, sides = [], []
@@ -160,11 +159,10 @@ class JerexMultiInstanceHead(nn.Module):
         one, other, unordered = unordered_pairs(batch)
         pairs = self.list_mention_pairs(PairBatch(batch.entities, one, other))
         chunks = list(cut_chunks(pairs, len(one), self.max_mention_pairs))
-        pieces = encoded.pieces()
-        as_head, as_tail = self.mention_parts(pieces, encoded, batch.entities)
+        as_head, as_tail = self.mention_parts(encoded, batch.entities)
         pooled = [as_head.new_zeros(0, 2, as_head.shape[1])]
         for _, chunk in chunks:
-            inputs = (pieces, as_head, as_tail, encoded, batch.entities, chunk)
+            inputs = (as_head, as_tail, encoded, batch.entities, chunk)
             if len(chunks) > 1 and torch.is_grad_enabled():  # else autograd would keep all chunks
                 pooled.append(checkpoint(self.pool_both_orders, *inputs, use_reentrant=False))
             else:
@@ -177,18 +175,16 @@ class JerexMultiInstanceHead(nn.Module):
         pairs = list_mention_pairs(batch)
         return pairs if self.all_mention_pairs else keep_near(batch.entities, pairs)
 
-    def mention_parts(self, pieces: Tensor, encoded: EncodedBatch, entities: EntityBatch) -> Tuple[Tensor, Tensor]:
+    def mention_parts(self, encoded: EncodedBatch, entities: EntityBatch) -> Tuple[Tensor, Tensor]:
         """RETURNS (Tuple[Tensor, Tensor]): A mention's share in the vector of a pair, as its head and as its tail.
         Shape (M, H) each. JEREX eq. 9, 11."""
-        x, of_entity = pool_mentions(pieces, encoded, entities)
+        x, of_entity = pool_mentions(encoded, entities)
         if self.entity_vectors:
             x = torch.cat([x, of_entity.index_select(0, encoded.index(entities.entity))], -1)
         x = self.dropout(x)
         return self.pair.part(0, x), self.pair.part(1, x)
 
-    def pair_part(
-        self, pieces: Tensor, encoded: EncodedBatch, entities: EntityBatch, one: Ints1d, other: Ints1d
-    ) -> Tensor:
+    def pair_part(self, encoded: EncodedBatch, entities: EntityBatch, one: Ints1d, other: Ints1d) -> Tensor:
         """RETURNS (Tensor): The share of context and distances in the vectors of mention pairs. Shape (N, H).
         JEREX eq. 10, 11."""
         features = [
@@ -196,17 +192,11 @@ class JerexMultiInstanceHead(nn.Module):
             lookup(self.token_distance, encoded, token_distance(entities, one, other)),
         ]
         if self.context:
-            features = [pool_between(pieces, encoded, entities, one, other), *features]
+            features = [pool_between(encoded, entities, one, other), *features]
         return self.pair.part(2, self.dropout(torch.cat(features, -1)))
 
     def pool_both_orders(
-        self,
-        pieces: Tensor,
-        as_head: Tensor,
-        as_tail: Tensor,
-        encoded: EncodedBatch,
-        entities: EntityBatch,
-        pairs: MentionPairs,
+        self, as_head: Tensor, as_tail: Tensor, encoded: EncodedBatch, entities: EntityBatch, pairs: MentionPairs
     ) -> Tensor:
         """Pool x^r of unordered entity pairs, once with the first as head, once with the second. JEREX eq. 12.
 
@@ -216,7 +206,7 @@ class JerexMultiInstanceHead(nn.Module):
         pair, *mentions = pairs
         one, other = (encoded.index(rows) for rows in mentions)
         lengths = encoded.index(numpy.bincount(pair))
-        shared = self.pair_part(pieces, encoded, entities, *mentions)
+        shared = self.pair_part(encoded, entities, *mentions)
         orders = [
             segment_max(as_head.index_select(0, h) + as_tail.index_select(0, t) + shared, lengths)
             for h, t in ((one, other), (other, one))
@@ -239,12 +229,11 @@ class JerexMultiInstanceHead(nn.Module):
         """
         e = batch.entities
         pairs = self.list_mention_pairs(batch)
-        pieces = encoded.pieces()
-        as_head, as_tail = self.mention_parts(pieces, encoded, e)
+        as_head, as_tail = self.mention_parts(encoded, e)
         support: List[Floats1d] = [numpy.zeros(0)]
         for rows, (pair, head, tail) in cut_chunks(pairs, len(batch), self.max_mention_pairs):
             vectors = as_head[encoded.index(head)] + as_tail[encoded.index(tail)]
-            vectors = vectors + self.pair_part(pieces, encoded, e, head, tail)
+            vectors = vectors + self.pair_part(encoded, e, head, tail)
             with torch.enable_grad():
                 vectors.requires_grad_()
                 pooled = segment_max(vectors, encoded.index(numpy.bincount(pair)))
@@ -253,16 +242,17 @@ class JerexMultiInstanceHead(nn.Module):
         return Explanation(*pairs, share_out(numpy.concatenate(support), pairs[0]))
 
 
-def pool_between(pieces: Tensor, encoded: EncodedBatch, entities: EntityBatch, one: Ints1d, other: Ints1d) -> Tensor:
+def pool_between(encoded: EncodedBatch, entities: EntityBatch, one: Ints1d, other: Ints1d) -> Tensor:
     """Pool the text between two mentions; zeros where they touch or overlap. JEREX eq. 10.
 
-    pieces (Tensor): Vectors of the word pieces. Shape (W, H).
     one, other (Ints1d): Rows of the mentions of each pair. Shape (N,).
     RETURNS (Tensor): Shape (N, H).
     """
     m = entities.mentions
-    first, last = encoded.layout.span_pieces(m.doc, m.start, m.end)
-    return range_max(pieces, numpy.minimum(last[one], last[other]), numpy.maximum(first[one], first[other]))
+    start, end = numpy.minimum(m.end[one], m.end[other]), numpy.maximum(m.start[one], m.start[other])
+    apart = end > start
+    first, last = encoded.layout.span_pieces(m.doc[one], numpy.where(apart, start, 0), numpy.where(apart, end, 1))
+    return encoded.max_pool(first, numpy.where(apart, last, first))
 
 
 def lookup(table: nn.Embedding, encoded: EncodedBatch, distance: Ints1d) -> Tensor:

@@ -3,6 +3,7 @@
 import logging
 import warnings
 from dataclasses import replace
+from functools import partial
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, cast
 
 import numpy
@@ -13,6 +14,7 @@ from spacy_transformers.layers.hf_shim import HFShim
 from thinc.api import Model
 from thinc.compat import has_cupy
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedTokenizerBase
 
 from ...errors import Warnings
@@ -68,6 +70,7 @@ def build_transformer_model(
     window: int = 0,
     overlap: int = 128,
     max_batch_items: int = 4096,
+    max_train_items: int = 16384,
     max_padding: float = 0.2,
     dropout: float = 0.1,
     attention_dropout: float = 0.0,
@@ -83,6 +86,8 @@ def build_transformer_model(
         limit or if its whole attention has to be held.
     overlap (int): Word pieces that neighbouring windows of a long document share.
     max_batch_items (int): Word pieces, padding included, in one forward pass of the encoder.
+    max_train_items (int): Word pieces of a training batch whose activations are held for the backward pass. Those of
+        larger batches (one long document, say) are computed anew there, forward pass by forward pass.
     max_padding (float): Share of padding in a forward pass.
     dropout (float): Dropout rate of the encoder's layers.
     attention_dropout (float): Dropout rate on attention; above 0 torch cannot use its fast attention on the CPU.
@@ -103,6 +108,7 @@ def build_transformer_model(
             "window": window,
             "overlap": overlap,
             "max_batch_items": max_batch_items,
+            "max_train_items": max_train_items,
             "max_padding": max_padding,
             "dropout": dropout,
             "attention_dropout": attention_dropout,
@@ -213,6 +219,8 @@ def run_encoder(
     pad = objects.tokenizer.pad_token_id or 0
     longest = int(lengths.max())
     groups = bucket_windows(lengths, model.attrs["max_batch_items"], model.attrs["max_padding"])
+    too_large = is_train and lengths.sum() > model.attrs["max_train_items"]
+    run: Callable[..., List[Optional[Tensor]]] = partial(checkpoint, encode, use_reentrant=False) if too_large else encode
     parts: List[List[Optional[Tensor]]] = []
     for group in groups:
         width = int(lengths[group].max())
@@ -220,7 +228,7 @@ def run_encoder(
         for row, w in enumerate(group):
             input_ids[row, : lengths[w]] = ids[w]
         mask = numpy.arange(width)[None] < lengths[group][:, None]
-        outputs = encode(
+        outputs = run(
             transformer,
             torch.as_tensor(input_ids, device=device),
             torch.as_tensor(mask.astype("int64"), device=device),
