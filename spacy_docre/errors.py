@@ -84,7 +84,7 @@ class Errors(metaclass=ErrorsWithCodes):
         "The encoder {name!r} (of the family {family}) does not serve: {problem}. Take one in which every word piece of "
         "a window attends to every other, such as BERT, RoBERTa, XLM-R, DistilBERT, ELECTRA, ALBERT, MPNet, DeBERTa."
     )
-    R308 = "The encoder {name!r} has no word piece for the marker {marker!r}. Choose another: marker = \"#\", say."
+    R308 = 'The encoder {name!r} has no word piece for the marker {marker!r}. Choose another: marker = "#", say.'
 
 
 class Warnings(metaclass=ErrorsWithCodes):

@@ -158,9 +158,7 @@ class EntityBatch:
         number[rows] = numpy.arange(len(rows))
         m, kept = self.mentions, number[self.entity] >= 0
         mentions = SpanBatch(m.doc[kept], m.start[kept], m.end[kept])
-        return EntityBatch(
-            mentions, number[self.entity[kept]], self.doc[rows], self.label[rows], self.sentence[kept]
-        )
+        return EntityBatch(mentions, number[self.entity[kept]], self.doc[rows], self.label[rows], self.sentence[kept])
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,8 @@ THREADS = typer.Option(0, "--threads", min=0, help="Threads of torch, 0 for its 
 def benchmark_cli(rounds: int = ROUNDS, threads: int = THREADS) -> None:
     """Compare layers with their textbook forms: forward and backward, time and memory beyond that of the inputs.
 
-    4 documents of 20 entities and 250 word pieces, width 768, block 64, 97 classes, on the CPU. Both forms take turns in
-    one process; memory is the highest resident set above that before, each form in a process of its own (Linux).
+    4 documents of 20 entities and 250 word pieces, width 768, block 64, 97 classes, on the CPU. Both forms take turns
+    in one process; memory is the highest resident set above that before, each form in a process of its own (Linux).
 
     Example: python -m spacy_docre benchmark --rounds 5
     """

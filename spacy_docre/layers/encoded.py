@@ -253,9 +253,7 @@ class EncodedBatch:
     def all_windows(self) -> WindowGroup:
         """RETURNS (WindowGroup): All windows, padded to the longest."""
         lengths = self.layout.lengths
-        return WindowGroup(
-            numpy.arange(len(lengths)), lengths, self.hidden, self.queries, self.keys, self.attention
-        )
+        return WindowGroup(numpy.arange(len(lengths)), lengths, self.hidden, self.queries, self.keys, self.attention)
 
     def mask(self) -> Tensor:
         """RETURNS (Tensor): Which positions are not padding. Shape (windows, S), bool."""

@@ -34,7 +34,8 @@ class WindowRows:
     group: Ints1d
 
     def select(self, number: Ints1d) -> Tuple[Ints1d, Ints1d, Ints1d]:
-        """RETURNS (Tuple[Ints1d, Ints1d, Ints1d]): Places in some windows: window (counted within these), slot, group."""
+        """RETURNS (Tuple[Ints1d, Ints1d, Ints1d]): Window (counted within these), slot, group of the places in some
+        windows."""
         index, window = expand_ranges(*numpy.searchsorted(self.window, [number, number + 1]))
         return window, self.slot[index], self.group[index]
 

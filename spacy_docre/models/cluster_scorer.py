@@ -16,7 +16,6 @@ from ..losses.per_document import binary_loss
 from ..ty import MentionPairBatch
 from .bridge import ModelInput, Scores, build_torch_model
 
-
 MAX_PAIRS = 2**14  # scored at a time
 
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.autograd import gradcheck
 
-from spacy_docre.layers.encoded import EncodedBatch
 from spacy_docre.layers import local_context as module
+from spacy_docre.layers.encoded import EncodedBatch
 from spacy_docre.layers.local_context import attend, lay_out_rows, local_context, meet, pair_attention
 from toy import encode_at_random, lay_windows, list_rows
 

@@ -18,7 +18,6 @@ from spacy_docre.attributes import cluster_keys, set_clusters, set_mentions, set
 from spacy_docre.pipeline.clusters import candidate_pairs, group_spans, link, same_cluster
 from spacy_docre.pipeline.mentions import draw_negatives, enumerate_spans
 from spacy_docre.pipeline.relations import all_pairs, keep_best, near_pairs
-
 from toy import make_doc
 
 from .conftest import finish, layers_of
@@ -112,7 +111,10 @@ def test_near_pairs_equal_slow_twin(starts, limit):
 def test_relations_do_not_depend_on_how_many_pairs_are_scored_at_a_time(nlp: Language):
     relations = nlp.get_pipe("docre_relations")
     relations.cfg["threshold"] = 0.0
-    docs = [make_doc(vocab=nlp.vocab), make_doc(["Nothing", "."], entities=[], relations=[], sents=(0,), vocab=nlp.vocab)]
+    docs = [
+        make_doc(vocab=nlp.vocab),
+        make_doc(["Nothing", "."], entities=[], relations=[], sents=(0,), vocab=nlp.vocab),
+    ]
     docs.append(make_doc(vocab=nlp.vocab))
     nlp.get_pipe("docre_transformer").set_annotations(docs, nlp.get_pipe("docre_transformer").predict(docs))
     whole = relations.predict(docs)
@@ -127,7 +129,9 @@ def test_relations_do_not_depend_on_how_many_pairs_are_scored_at_a_time(nlp: Lan
 
 
 def test_mentions_far_apart_are_compared_by_their_names(nlp: Language):
-    words = "Genc Ruli met Ann . ".split() + ["w"] * 20 + "Ruli the Genk Ruly the Anne . Johannesburg".split() + ["w"] * 20
+    words = (
+        "Genc Ruli met Ann . ".split() + ["w"] * 20 + "Ruli the Genk Ruly the Anne . Johannesburg".split() + ["w"] * 20
+    )
     words += "Johanesburg Tirana".split()
     doc = Doc(nlp.vocab, words=words)
     spans = [(0, 2), (3, 4), (25, 26), (27, 29), (30, 31), (32, 33), (53, 54), (54, 55)]
