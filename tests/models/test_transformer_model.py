@@ -274,8 +274,8 @@ def test_large_batches_hold_few_activations(make_encoder, family):
     found, n_passes = [], []
     for most in (10**6, 1):
         model.attrs["max_train_items"] = most
-        calls = []
-        handle = hf(model).register_forward_pre_hook(lambda *args: calls.append(1))
+        calls: list = []
+        handle = hf(model).register_forward_pre_hook(lambda *args, calls=calls: calls.append(1))
         torch.manual_seed(1)
         encoded, back = model.begin_update(list(DOCS))
         n_passes.append(len(calls))

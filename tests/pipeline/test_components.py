@@ -129,9 +129,8 @@ def test_relations_do_not_depend_on_how_many_pairs_are_scored_at_a_time(nlp: Lan
 
 
 def test_mentions_far_apart_are_compared_by_their_names(nlp: Language):
-    words = (
-        "Genc Ruli met Ann . ".split() + ["w"] * 20 + "Ruli the Genk Ruly the Anne . Johannesburg".split() + ["w"] * 20
-    )
+    gap = ["w"] * 20
+    words = "Genc Ruli met Ann .".split() + gap + "Ruli the Genk Ruly the Anne . Johannesburg".split() + gap
     words += "Johanesburg Tirana".split()
     doc = Doc(nlp.vocab, words=words)
     spans = [(0, 2), (3, 4), (25, 26), (27, 29), (30, 31), (32, 33), (53, 54), (54, 55)]

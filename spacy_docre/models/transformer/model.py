@@ -219,10 +219,9 @@ def run_encoder(
     pad = objects.tokenizer.pad_token_id or 0
     longest = int(lengths.max())
     groups = bucket_windows(lengths, model.attrs["max_batch_items"], model.attrs["max_padding"])
-    too_large = is_train and lengths.sum() > model.attrs["max_train_items"]
-    run: Callable[..., List[Optional[Tensor]]] = (
-        partial(checkpoint, encode, use_reentrant=False) if too_large else encode
-    )
+    run: Callable[..., List[Optional[Tensor]]] = encode
+    if is_train and lengths.sum() > model.attrs["max_train_items"]:
+        run = partial(checkpoint, encode, use_reentrant=False)
     parts: List[List[Optional[Tensor]]] = []
     for group in groups:
         width = int(lengths[group].max())
