@@ -99,6 +99,7 @@ class DocreClusters(DocrePipe):
     """Joins mentions to clusters by complete linkage, and writes them to `doc.spans[prefix_1]`, `prefix_2`, ..."""
 
     what = "clusters"
+    least = {"max_pair_distance": 0, "n_negatives": 0}
 
     def initialize(self, get_examples: Callable[[], Iterable[Example]], *, nlp: Optional[Language] = None) -> None:
         """Build the model's layers.

@@ -40,6 +40,7 @@ class DocrePipe(TrainablePipe):
     """
 
     what = "annotated documents"  # what training needs, for messages
+    least: Dict[str, int] = {}  # smallest values of settings
 
     def __init__(
         self,
@@ -57,6 +58,10 @@ class DocrePipe(TrainablePipe):
         self.scorer = scorer
         self._warned: Set[str] = set()
         check_share(name, "threshold", self.cfg.get("threshold"))
+        for setting, n in self.least.items():
+            if cfg[setting] < n:
+                problem = Errors.R206.format(name=name, setting=setting, expected=f"at least {n}", value=cfg[setting])
+                raise ValueError(problem)
 
     # To be said by subclasses
 

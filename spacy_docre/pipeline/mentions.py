@@ -1,14 +1,13 @@
 """Mention localisation: which spans are mentions (JEREX 3.1 a)."""
 
 import warnings
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Callable, Iterable, List, Optional, Sequence, Tuple
 
 import numpy
 from spacy.attrs import IS_SPACE, SENT_START
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
-from spacy.vocab import Vocab
 from thinc.api import Model
 from thinc.types import Floats1d, Ints1d
 
@@ -90,23 +89,7 @@ class DocreMentions(DocrePipe):
     """Finds mentions among all spans within a sentence, and writes them to `doc.spans[spans_key]`."""
 
     what = "mentions"
-
-    def __init__(
-        self,
-        vocab: Vocab,
-        model: Model[ModelInput, Scores],
-        name: str,
-        *,
-        cfg: Dict[str, Any],
-        scorer: Optional[Callable[..., Dict[str, Any]]] = None,
-    ) -> None:
-        super().__init__(vocab, model, name, cfg=cfg, scorer=scorer)
-        if cfg["max_span_length"] < 1:
-            raise ValueError(
-                Errors.R206.format(
-                    name=name, setting="max_span_length", expected="at least 1 token", value=cfg["max_span_length"]
-                )
-            )
+    least = {"max_span_length": 1, "n_negatives": 0}
 
     def initialize(self, get_examples: Callable[[], Iterable[Example]], *, nlp: Optional[Language] = None) -> None:
         """Build the model's layers, and say once which gold mentions cannot be learned or found.

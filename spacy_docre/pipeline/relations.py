@@ -27,7 +27,7 @@ from ..attributes import (
     relation_record,
     set_relation_data,
 )
-from ..errors import Errors, Warnings
+from ..errors import Warnings
 from ..layers.encoded import EncodedBatch
 from ..layers.segments import expand_ranges
 from ..models.bridge import ModelInput, Scores
@@ -155,6 +155,7 @@ class DocreRelations(LabelledPipe):
     """
 
     what = "relations"
+    least = {"top_k": 1, "max_pairs": 1, "max_pair_distance": 0, "max_entities": 0, "n_negatives": 0}
 
     def __init__(
         self,
@@ -166,12 +167,6 @@ class DocreRelations(LabelledPipe):
         scorer: Optional[Callable[..., Dict[str, Any]]] = None,
     ) -> None:
         super().__init__(vocab, model, name, cfg=cfg, scorer=scorer)
-        if cfg["top_k"] < 1:
-            raise ValueError(Errors.R206.format(name=name, setting="top_k", expected="at least 1", value=cfg["top_k"]))
-        if cfg["max_pairs"] < 1:
-            raise ValueError(
-                Errors.R206.format(name=name, setting="max_pairs", expected="at least 1", value=cfg["max_pairs"])
-            )
         check_share(name, "alpha", cfg["alpha"])
         check_share(name, "evidence_mass", cfg["evidence_mass"])
         check_share(name, "sentence_mass", cfg["sentence_mass"])
