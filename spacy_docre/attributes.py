@@ -135,6 +135,11 @@ def set_relation_data(doc: Doc, data: Optional[Iterable[Dict[str, Any]]], attr: 
     doc._.set(attr + DATA_SUFFIX, None if data is None else list(data))
 
 
+def get_sentences(doc: Doc) -> List[Span]:
+    """RETURNS (List[Span]): The sentences; a Doc without any is one."""
+    return list(doc.sents) if doc.has_annotation("SENT_START") else [doc[:]]
+
+
 def relation_record(
     head: int,
     label: str,
@@ -170,7 +175,7 @@ def get_relations(doc: Doc, attr: str = RELATIONS_ATTR, prefix: str = CLUSTER_PR
     if not data:
         return ()
     entities = get_entities(doc, prefix)
-    sents = list(doc.sents) if doc.has_annotation("SENT_START") else [doc[:]]
+    sents = get_sentences(doc)
     relations = []
     for d in data:
         if not (0 <= d["head"] < len(entities) and 0 <= d["tail"] < len(entities)):

@@ -4,7 +4,7 @@ A mention is a pair of character offsets, so a predicted and a reference Doc of 
 differ, and whatever is annotated twice counts once, because sets hold it once.
 """
 
-from typing import FrozenSet, List, Set, Tuple
+from typing import Dict, FrozenSet, List, Set, Tuple
 
 from spacy.tokens import Doc
 from spacy.training import Example
@@ -15,6 +15,7 @@ from ..attributes import (
     RELATIONS_ATTR,
     cluster_keys,
     get_relation_data,
+    get_sentences,
     get_title,
 )
 from ..errors import Errors
@@ -52,23 +53,30 @@ def cluster_set(doc: Doc, prefix: str = CLUSTER_PREFIX) -> Set[Cluster]:
 
 
 def triple_set(doc: Doc, prefix: str = CLUSTER_PREFIX, attr: str = RELATIONS_ATTR) -> Set[Triple]:
-    """List the relations between entities.
+    """RETURNS (Set[Triple]): Head, label and tail of the relations; see `find_support`."""
+    return set(find_support(doc, prefix, attr))
 
-    RETURNS (Set[Triple]): Head, label and tail; empty where there are none. An entity without mentions stays in its
-        relations: it is part of what was asked for, and missed.
+
+def find_support(doc: Doc, prefix: str = CLUSTER_PREFIX, attr: str = RELATIONS_ATTR) -> Dict[Triple, Set[Offsets]]:
+    """List the relations between entities, and the sentences that support each.
+
+    RETURNS (Dict[Triple, Set[Offsets]]): Head, label and tail to the sentences; empty where there are no relations. An
+        entity without mentions stays in its relations: it is part of what was asked for, and missed.
     RAISES (ValueError): If a relation names an entity that the Doc does not have.
     """
     entities = entity_list(doc, prefix)
     n_entities = len(entities)
-    triples = set()
+    sents = [(s.start_char, s.end_char) for s in get_sentences(doc)]
+    support: Dict[Triple, Set[Offsets]] = {}
     for record in get_relation_data(doc, attr) or ():
         head, tail, label = record["head"], record["tail"], record["label"]
         if not (0 <= head < n_entities and 0 <= tail < n_entities):
             raise ValueError(
                 Errors.R101.format(title=get_title(doc), relation=label, head=head, tail=tail, n_entities=n_entities)
             )
-        triples.add((entities[head], label, entities[tail]))
-    return triples
+        found = support.setdefault((entities[head], label, entities[tail]), set())
+        found.update(sents[i] for i in record.get("sentences", ()) if i < len(sents))
+    return support
 
 
 def check_same_text(example: Example) -> None:

@@ -1,8 +1,8 @@
-"""Scorer of relations: strict, without types, by cut, by label, and Ign F1."""
+"""Scorer of relations: strict, without types, by cut, by label, Ign F1, and evidence."""
 
 from bisect import bisect_right
 from collections import defaultdict
-from typing import Any, Callable, DefaultDict, Dict, Iterable, List, Optional, Set
+from typing import Any, Callable, DefaultDict, Dict, Iterable, List, Optional, Set, Tuple
 
 from spacy import registry
 from spacy.scorer import PRFScore
@@ -12,7 +12,7 @@ from spacy.training import Example
 from ..attributes import CLUSTER_PREFIX, RELATIONS_ATTR, has_relations
 from .entities import ScorerFn, as_dict, as_keys
 from .facts import Facts, is_known
-from .layers import Cluster, Triple, check_same_text, entity_list, triple_set
+from .layers import Cluster, Offsets, Triple, check_same_text, entity_list, find_support
 
 # By mention counts of head and tail. KMGRE and RSMAN both speak of M2 and mean different cuts.
 MENTION_CUTS: Dict[str, Callable[[int, int], bool]] = {
@@ -42,17 +42,19 @@ def score_relations(
     entity without a type accepts any. Gold relations whose entities were not found are missed like all others. Of the
     cuts, each holds the gold and the predicted relations that meet its condition, predictions judged by their own
     clusters, and sentences those of the reference (none there: the example is in neither `_intra` nor `_inter`).
+    Evidence is a correct (strict) relation with a sentence that supports it, counted in sentences of the reference: a
+    predicted one stands for all that it touches. Gold relations without evidence are left out of it.
 
     span_cluster_prefix (str): Prefix of the clusters' span groups.
     relations_attr (str): Name of the view on the relations.
     facts (Optional[Facts]): Facts of the training data, see `facts.py`. Without them Ign F1 is None.
     RETURNS (Dict[str, Any]): relations_p/r/f and relations_ign_f (strict), relations_untyped_p/r/f (clusters and label
         only), relations_f_m1, _m2, _m2_rsman, _intra, _inter (strict F of a cut), relations_per_type (label to its
-        strict p, r and f). None where there was nothing to find and nothing was found.
+        strict p, r and f), evidence_p/r/f. None where there was nothing to find and nothing was found.
 
     Source: Eberts and Ulges (EACL 2021), section 4; Ign F1: Yao et al. (ACL 2019), https://arxiv.org/abs/1906.06127
     """
-    strict, untyped, n_known = PRFScore(), PRFScore(), 0
+    strict, untyped, evidence, n_known = PRFScore(), PRFScore(), PRFScore(), 0
     cuts = {name: PRFScore() for name in (*MENTION_CUTS, "intra", "inter")}
     per_type: DefaultDict[str, PRFScore] = defaultdict(PRFScore)
     for example in examples:
@@ -60,10 +62,12 @@ def score_relations(
         reference = example.reference
         if not has_relations(reference, relations_attr):
             continue
-        gold = triple_set(reference, span_cluster_prefix, relations_attr)
-        pred = triple_set(example.predicted, span_cluster_prefix, relations_attr)
+        gold_support = find_support(reference, span_cluster_prefix, relations_attr)
+        pred_support = find_support(example.predicted, span_cluster_prefix, relations_attr)
+        gold, pred = set(gold_support), set(pred_support)
         untyped.score_set(_without_types(pred), _without_types(gold))
-        pred = _forgive_untyped(pred, {c for c, label in entity_list(reference, span_cluster_prefix) if not label})
+        any_type = {c for c, label in entity_list(reference, span_cluster_prefix) if not label}
+        pred = {_forgive_untyped(t, any_type) for t in pred}
         strict.score_set(pred, gold)
         for label in {t[1] for t in gold | pred}:
             per_type[label].score_set({t for t in pred if t[1] == label}, {t for t in gold if t[1] == label})
@@ -72,6 +76,11 @@ def score_relations(
         if facts is not None:
             text = reference.text
             n_known += sum(is_known(facts, text, head, label, tail) for (head, _), label, (tail, _) in pred & gold)
+        if reference.has_annotation("SENT_START"):
+            starts = [sent.start_char for sent in reference.sents]
+            found = {(_forgive_untyped(t, any_type), s) for t, s in _evidence(pred_support, starts)}
+            unknown = {t for t, sents in gold_support.items() if not sents}
+            evidence.score_set({(t, s) for t, s in found if t not in unknown}, _evidence(gold_support, starts))
     return {
         **as_keys("relations", strict),
         **as_keys("relations_untyped", untyped),
@@ -81,6 +90,7 @@ def score_relations(
         "relations_intra_f": as_dict(cuts["intra"])["f"],
         "relations_inter_f": as_dict(cuts["inter"])["f"],
         "relations_per_type": {label: as_dict(score) for label, score in sorted(per_type.items())},
+        **as_keys("evidence", evidence),
     }
 
 
@@ -88,14 +98,15 @@ def _without_types(triples: Set[Triple]) -> Set[Triple]:
     return {((head, ""), label, (tail, "")) for (head, _), label, (tail, _) in triples}
 
 
-def _forgive_untyped(triples: Set[Triple], untyped: Set[Cluster]) -> Set[Triple]:
+def _forgive_untyped(triple: Triple, any_type: Set[Cluster]) -> Triple:
     """Take the predicted type off entities whose gold has none."""
-    if not untyped:
-        return triples
-    return {
-        ((head, "" if head in untyped else head_type), label, (tail, "" if tail in untyped else tail_type))
-        for (head, head_type), label, (tail, tail_type) in triples
-    }
+    (head, head_type), label, (tail, tail_type) = triple
+    return (head, "" if head in any_type else head_type), label, (tail, "" if tail in any_type else tail_type)
+
+
+def _evidence(support: Dict[Triple, Set[Offsets]], starts: List[int]) -> Set[Tuple[Triple, int]]:
+    """RETURNS (Set[Tuple[Triple, int]]): Relation and supporting sentence, by the sentences' first characters."""
+    return {(triple, sent) for triple, sents in support.items() for sent in _sentences(sents, starts)}
 
 
 def _cuts(reference: Doc) -> Dict[str, Callable[[Triple], bool]]:
@@ -110,7 +121,7 @@ def _cuts(reference: Doc) -> Dict[str, Callable[[Triple], bool]]:
     return cuts
 
 
-def _sentences(cluster: Cluster, starts: List[int]) -> Set[int]:
+def _sentences(cluster: Iterable[Offsets], starts: List[int]) -> Set[int]:
     """RETURNS (Set[int]): Indices of the sentences that a mention touches, by the sentences' first characters."""
     found: Set[int] = set()
     for start, end in cluster:

@@ -8,6 +8,7 @@ LEVELS = {
     "Entities (cluster + type)": "types",
     "Relations (strict)": "relations",
     "Relations, types ignored": "relations_untyped",
+    "Evidence sentences": "evidence",
 }
 CUTS = {
     "Ign F1 (without facts seen in training)": "relations_ign_f",

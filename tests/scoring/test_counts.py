@@ -5,7 +5,7 @@ import spacy
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from spacy_docre.attributes import set_clusters, set_mentions, set_relation_data, set_relations
+from spacy_docre.attributes import get_relation_data, set_clusters, set_mentions, set_relation_data, set_relations
 from spacy_docre.scoring import (
     make_cluster_scorer,
     make_mention_scorer,
@@ -64,6 +64,7 @@ def test_gold_against_itself_is_one_everywhere(vocab):
     per_type = scores.pop("relations_per_type")
     # M2 of RSMAN needs an entity with three mentions: there is none, neither in gold nor predicted.
     assert scores.pop("relations_f_m2_rsman") is None
+    assert [scores.pop(f"evidence_{key}") for key in "prf"] == [None] * 3  # no sentence is annotated
     assert set(scores.values()) == {1.0}
     assert per_type == {
         label: {"p": 1.0, "r": 1.0, "f": 1.0} for label in ("based in", "employer", "knows", "lives in")
@@ -245,6 +246,45 @@ def test_tokenisation_may_differ(vocab):
     for name in ("mentions", "clusters", "types", "relations"):
         assert prf(scores, name) == [1.0, 1.0, 1.0]
     assert scores["relations_f_intra"] == 1.0
+
+
+def support(doc, *sentences):
+    """Write the numbers of the supporting sentences of each relation."""
+    data = get_relation_data(doc)
+    assert len(data) == len(sentences)
+    set_relation_data(doc, [{**record, "sentences": list(s)} for record, s in zip(data, sentences)])
+    return doc
+
+
+def test_evidence_by_hand(vocab):
+    gold = support(gold_doc(vocab), [0, 1], [1], [])  # of "lives in", nobody annotated the evidence
+    # Predicted: employer with sentence 0 only; "based in" with 1 and, wrongly, 2; "lives in" counts neither way; and a
+    # false relation, whose sentences are wrong.
+    pred = gold_doc(vocab)
+    set_relations(pred, [(0, "employer", 1), (1, "based in", 2), (3, "lives in", 2), (3, "employer", 1)])
+    support(pred, [0], [1, 2], [2], [0, 2])
+    # Gold: 2 + 1 = 3. Predicted: 1 + 2 + 2 = 5, of which 2 correct.
+    assert prf(score(Example(pred, gold)), "evidence") == pytest.approx([2 / 5, 2 / 3, f1(2 / 5, 2 / 3)])
+    # A wrong type makes the relation wrong, and its evidence with it; where gold has no type, any will do.
+    entities = [("PER", [ANN, SHE]), ("ORG", [ACME1, ACME2]), ("ORG", [ROME1, ROME2])]
+    mistyped = support(build(vocab, entities, [(0, "employer", 1), (1, "based in", 2)]), [0, 1], [1])
+    assert prf(score(Example(mistyped, gold)), "evidence") == pytest.approx([2 / 3, 2 / 3, 2 / 3])
+    set_clusters(gold, [[ANN, SHE], [ACME1, ACME2], [ROME1, ROME2], [BOB]], ["PER", "ORG", "", "PER"])
+    assert prf(score(Example(mistyped, gold)), "evidence") == [1.0, 1.0, 1.0]
+
+
+def test_evidence_counts_sentences_of_the_reference(vocab):
+    gold = support(gold_doc(vocab), [0, 1], [1], [2])
+    pred = gold_doc(vocab)
+    for token in pred:
+        token.is_sent_start = token.i in (0, 12)  # the first two sentences in one
+    support(pred, [0], [0], [1])
+    # employer: 0 and 1, both correct; based in: 0 wrong, 1 correct; lives in: correct. 4 of 5, gold 4.
+    assert prf(score(Example(pred, gold)), "evidence") == pytest.approx([4 / 5, 1.0, f1(4 / 5, 1)])
+    unsplit = Doc(vocab, words=WORDS)
+    set_clusters(unsplit, [[ANN, SHE], [ACME1, ACME2]], ["PER", "ORG"])
+    set_relations(unsplit, [(0, "employer", 1)])
+    assert prf(score(Example(pred, support(unsplit, [0]))), "evidence") == [None] * 3
 
 
 def test_direction_and_label_matter(vocab):

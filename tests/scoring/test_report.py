@@ -8,7 +8,7 @@ def test_table_of_levels():
     assert cells[0] == ["Level", "P", "R", "F1"]
     assert [c.strip("-") for c in cells[1]] == ["", ":", ":", ":"]
     assert cells[2] == ["Mentions", "50.00", "100.00", "66.67"]
-    assert [row[1:] for row in cells[3:]] == [["-", "-", "-"]] * 4
+    assert [row[1:] for row in cells[3:]] == [["-", "-", "-"]] * 5
     assert len({len(line) for line in lines}) == 1  # aligned
 
 
