@@ -2,12 +2,13 @@
 
 import sys
 from pathlib import Path
-from typing import Optional
+from typing import Iterable, List, Optional
 
 import spacy
 import typer
 from tqdm import tqdm
 
+from ..attributes import LAYERS
 from ..readers.corpus import create_docre_corpus
 from . import app
 from .convert import one_line_errors
@@ -15,6 +16,7 @@ from .loading import load_pipeline
 
 MODEL = typer.Argument(..., metavar="MODEL", help="Installed pipeline or folder.")
 CORPUS = typer.Argument(..., metavar="CORPUS", help="Gold documents: .spacy, a folder of them, or several by commas.")
+GIVEN = typer.Option("", "--given", help=f"Gold layers to start from, by commas: {', '.join(LAYERS)}.")
 OUTPUT = typer.Option(None, "--output", "-o", help="Folder to write the tuned pipeline to; none: only report.")
 BATCH_SIZE = typer.Option(16, "--batch-size", min=1, help="Documents worked on together.")
 GPU_ID = typer.Option(-1, "--gpu-id", "-g", help="GPU to use; -1 for the CPU.")
@@ -24,11 +26,14 @@ GPU_ID = typer.Option(-1, "--gpu-id", "-g", help="GPU to use; -1 for the CPU.")
 def tune_cli(
     model: str = MODEL,
     corpus: str = CORPUS,
+    given: str = GIVEN,
     output: Optional[Path] = OUTPUT,
     batch_size: int = BATCH_SIZE,
     gpu_id: int = GPU_ID,
 ) -> None:
     """Choose the thresholds of mentions, clusters and relations by strict relation F1 on gold documents.
+
+    What gold layers are given for is not tuned.
 
     Example: python -m spacy_docre tune training/model-best corpus/dev.spacy --output training/model-tuned
     """
@@ -41,28 +46,37 @@ def tune_cli(
         from ..pipeline.relations import DocreRelations
         from ..pipeline.tuning import current_threshold, find_pipe, threshold_settings, tune_thresholds
 
+        reader = create_docre_corpus(corpus, given=[layer.strip() for layer in given.split(",") if layer.strip()])
         nlp = load_pipeline(model)
-        examples = create_docre_corpus(corpus)(nlp)
         result = tune_thresholds(
             nlp,
-            examples,
+            reader(nlp),
+            given=reader.given,
             batch_size=batch_size,
             progress=lambda batches: tqdm(batches, desc="Tuning", unit=" batches", file=sys.stderr),
         )
-        pipes = [find_pipe(nlp, kind) for kind in (DocreMentions, DocreClusters, DocreRelations)]
-        current = tuple(round(current_threshold(pipe), 6) for pipe in pipes)
+        kinds = {"mentions": DocreMentions, "clusters": DocreClusters, "relations": DocreRelations}
+        pipes = [None if name in reader.given else find_pipe(nlp, kind) for name, kind in kinds.items()]
+        current = tuple(None if pipe is None else round(current_threshold(pipe), 6) for pipe in pipes)
         typer.echo("| mentions | clusters | relations | strict relation F1 |")
         typer.echo("|---|---|---|---|")
         for cell in sorted(result.relations, key=lambda c: -result.relations[c])[:10]:
-            typer.echo("| " + " | ".join(f"{t:.2f}" for t in cell) + f" | {100 * result.relations[cell]:.2f} |")
+            typer.echo(f"| {' | '.join(show(cell))} | {100 * result.relations[cell]:.2f} |")
         if current in result.relations:
-            typer.echo(f"\nBefore: {current}, F1 {100 * result.relations[current]:.2f}")
-        typer.echo(f"Best: {result.best}, F1 {100 * result.relations[result.best]:.2f}")
+            typer.echo(f"\nBefore: {', '.join(show(current))}; F1 {100 * result.relations[current]:.2f}")
+        typer.echo(f"Best: {', '.join(show(result.best))}; F1 {100 * result.relations[result.best]:.2f}")
         if output is not None:
             for pipe, threshold in zip(pipes, result.best):
+                if pipe is None or threshold is None:
+                    continue
                 settings = threshold_settings(pipe, threshold)
                 # The config has the settings, too, and is what a new component is built from.
                 for place in (pipe.cfg, nlp.config["components"][pipe.name], nlp._pipe_configs[pipe.name]):
                     place.update(settings)
             nlp.to_disk(output)
             typer.echo(f"Saved to {output}")
+
+
+def show(cell: Iterable[Optional[float]]) -> List[str]:
+    """RETURNS (List[str]): Thresholds as text."""
+    return ["given" if threshold is None else f"{threshold:.2f}" for threshold in cell]

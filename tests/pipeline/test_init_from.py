@@ -24,6 +24,26 @@ def test_continues_from_saved_weights(make_nlp, tmp_path: Path):
     assert layers_of(continued(TEXT)) == layers_of(first(TEXT))
 
 
+def test_another_head_starts_afresh(make_nlp, tmp_path: Path):
+    first = make_nlp()
+    first.to_disk(tmp_path / "first")
+    block = {
+        "@architectures": "spacy-docre.JerexGlobalHead.v1",
+        "loss": {"@losses": "spacy-docre.AdaptiveThreshold.v1"},
+    }
+    with pytest.warns(UserWarning, match="RW14.*docre_relations") as caught:
+        continued = make_nlp(
+            system__seed=1,
+            paths__init_from=str(tmp_path / "first"),
+            components__docre_relations__model__head=block,
+        )
+    assert len([w for w in caught if "RW14" in str(w.message)]) == 1
+    for nlp in (first, continued):
+        nlp.get_pipe("docre_mentions").cfg["threshold"] = 0.4
+    wanted, found = layers_of(first(TEXT)), layers_of(continued(TEXT))
+    assert found["mentions"] == wanted["mentions"] and found["entities"] == wanted["entities"]
+
+
 def test_missing_or_foreign_source_is_refused(make_nlp, tmp_path: Path):
     with pytest.raises(ValueError, match="R209.*no such folder"):
         make_nlp(paths__init_from=str(tmp_path / "nothing"))

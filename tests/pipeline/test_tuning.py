@@ -38,6 +38,24 @@ def test_tuning_equals_evaluation_of_each_cell(make_nlp, sample_corpus):
     assert result.relations[result.best] == max(result.relations.values()) > 0
 
 
+@pytest.mark.parametrize("alone", [False, True])
+def test_given_layers_are_not_tuned(alone, make_nlp, sample_corpus):
+    given = ["mentions", "clusters", "types"]
+    nlp = make_nlp()
+    reader = create_docre_corpus(sample_corpus["train"], given=given, limit=4)
+    train(nlp, list(reader(nlp)), steps=40)
+    if alone:
+        for name in ("docre_mentions", "docre_clusters", "docre_types"):
+            nlp.remove_pipe(name)
+    result = tune_thresholds(nlp, reader(nlp), given=given, relation_grid=(0.3, 0.5, 0.8))
+    assert set(result.mentions.values()) == set(result.clusters.values()) == {1.0}
+    for cell, found in result.relations.items():
+        nlp.get_pipe("docre_relations").cfg["threshold"] = cell[2]
+        assert cell[:2] == (None, None)
+        assert nlp.evaluate(list(reader(nlp)))["relations_f"] == pytest.approx(found)
+    assert result.relations[result.best] == max(result.relations.values()) > 0
+
+
 def test_missing_component_is_named(make_nlp):
     nlp = make_nlp()
     nlp.remove_pipe("docre_types")
