@@ -52,6 +52,28 @@ SIZES = {
     },
 }
 
+# Encoders and their options, by model type (what follows a space tells one from another).
+FAMILIES: Dict[str, Dict[str, Any]] = {
+    "bert": {},
+    "roberta": {},
+    "xlm-roberta": {},
+    "camembert": {},
+    "distilbert": {},
+    "electra": {"embedding_size": 16},
+    "albert": {"embedding_size": 16},
+    # No rows from queries and keys alone: the encoder is asked for its attention.
+    "mpnet": {},
+    "deberta": {"relative_attention": True, "pos_att_type": ("p2c", "c2p")},
+    "deberta-v2": {"relative_attention": True, "pos_att_type": ("p2c", "c2p"), "position_buckets": 8},
+    "deberta-v2 without positions": {"relative_attention": True, "position_biased_input": False},
+    "bert relative": {"position_embedding_type": "relative_key"},
+    "roformer": {},
+    "modernbert": {"global_attn_every_n_layers": 2, "local_attention": 8},
+    "gpt2": {},
+    "llama": {"num_key_value_heads": 1},  # gives no attention at all unless its kernel is "eager"
+}
+BY_QUERY_AND_KEY = set(list(FAMILIES)[:7])
+
 
 def save_encoder(folder: str, model_type: str, text: str, options: Dict[str, Any]) -> None:
     """Save an encoder and its fast tokenizer.

@@ -19,28 +19,9 @@ from transformers import AutoModel, AutoTokenizer
 from spacy_docre.layers.encoded import EncodedBatch
 from spacy_docre.models.transformer.encoder import resolve_encoder
 from spacy_docre.models.transformer.model import build_transformer_model
+from tiny_encoders import BY_QUERY_AND_KEY, FAMILIES
 
 VOCAB = spacy.blank("en").vocab
-FAMILIES = {
-    "bert": {},
-    "roberta": {},
-    "xlm-roberta": {},
-    "camembert": {},
-    "distilbert": {},
-    "electra": {"embedding_size": 16},
-    "albert": {"embedding_size": 16},
-    # No rows from queries and keys alone: the encoder is asked for its attention.
-    "mpnet": {},
-    "deberta": {"relative_attention": True, "pos_att_type": ("p2c", "c2p")},
-    "deberta-v2": {"relative_attention": True, "pos_att_type": ("p2c", "c2p"), "position_buckets": 8},
-    "deberta-v2 without positions": {"relative_attention": True, "position_biased_input": False},
-    "bert relative": {"position_embedding_type": "relative_key"},
-    "roformer": {},
-    "modernbert": {"global_attn_every_n_layers": 2, "local_attention": 8},
-    "gpt2": {},
-    "llama": {"num_key_value_heads": 1},  # gives no attention at all unless its kernel is "eager"
-}
-BY_QUERY_AND_KEY = set(list(FAMILIES)[:7])
 TEXTS = (
     "The press is in Skarne.",
     "She was its editor, and he the engineer of the town; both of them left in 1987.",
