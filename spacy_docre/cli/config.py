@@ -19,7 +19,9 @@ GIVEN = ("mentions", "clusters", "types")
 HEAD = typer.Argument(..., metavar="HEAD", help="Relation head, such as atlop.")
 ENCODER = typer.Option(None, "--encoder", "-e", help="Hugging Face name, a folder, or package:NAME.")
 MIXED = typer.Option(False, "--mixed-precision", help="Train in bfloat16 where torch can.")
-MARKED = typer.Option(False, "--marked", help="Give relations an encoder of their own, with markers round mentions.")
+MARKED = typer.Option(
+    False, "--marked/--shared", help="Whether relations have an encoder of their own, with markers round mentions."
+)
 ONLY = typer.Option(False, "--relations-only", help="Relations between gold entities alone, as the papers have them.")
 OUTPUT = typer.Option(None, "--output", "-o", help="File to write; by default the config is printed.")
 
