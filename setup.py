@@ -26,11 +26,15 @@ ENTRY_POINTS = {
         "spacy-docre.EntityTyper.v1 = spacy_docre.models.entity_typer:build_entity_typer",
         "spacy-docre.RelationModel.v1 = spacy_docre.models.relation_model:build_relation_model",
         "spacy-docre.AtlopHead.v1 = spacy_docre.models.heads.atlop:build_atlop_head",
+        "spacy-docre.KmgreHead.v1 = spacy_docre.models.heads.kmgre:build_kmgre_head",
+        "spacy-docre.PemsclHead.v1 = spacy_docre.models.heads.pemscl:build_pemscl_head",
+        "spacy-docre.RsmanHead.v1 = spacy_docre.models.heads.rsman:build_rsman_head",
         "spacy-docre.JerexGlobalHead.v1 = spacy_docre.models.heads.jerex:build_jerex_global_head",
         "spacy-docre.JerexMultiInstanceHead.v1 = spacy_docre.models.heads.jerex:build_jerex_multi_instance_head",
     ],
     "thinc_losses": [
         "spacy-docre.AdaptiveThreshold.v1 = spacy_docre.models.losses:configure_adaptive_threshold",
+        "spacy-docre.PairwiseMovingThreshold.v1 = spacy_docre.models.losses:configure_pairwise_moving_threshold",
         "spacy-docre.BinaryCrossEntropy.v1 = spacy_docre.models.losses:configure_binary_cross_entropy",
     ],
     "spacy_readers": [
@@ -44,6 +48,7 @@ ENTRY_POINTS = {
     ],
     "spacy_callbacks": [
         "spacy-docre.split_ranges.v1 = spacy_docre.pipeline.tokenization:create_range_splitter",
+        "spacy-docre.em_schedule.v1 = spacy_docre.pipeline.em_schedule:create_em_schedule",
         "spacy-docre.init_from.v1 = spacy_docre.models.init_from:create_init_from",
     ],
 }

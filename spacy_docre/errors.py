@@ -85,6 +85,11 @@ class Errors(metaclass=ErrorsWithCodes):
         "a window attends to every other, such as BERT, RoBERTa, XLM-R, DistilBERT, ELECTRA, ALBERT, MPNet, DeBERTa."
     )
     R308 = 'The encoder {name!r} has no word piece for the marker {marker!r}. Choose another: marker = "#", say.'
+    R310 = "`{setting}` has to be {expected}, got {value!r}."
+    R311 = (
+        "The contrastive loss needs the vectors z_head and z_tail of entity pairs, but this head gives only: {given}. "
+        "Take spacy-docre.PemsclHead.v1, or leave that loss out: contrast_weight = 0."
+    )
 
 
 class Warnings(metaclass=ErrorsWithCodes):
@@ -111,4 +116,7 @@ class Warnings(metaclass=ErrorsWithCodes):
         "and share no name token. Counts of each document are in doc._.docre_skipped."
     )
     RW13 = "'{name}': {n} mentions of a document ({title}) are left out: it has more than max_mentions ({share}) times its tokens. Raise the threshold, or max_mentions."
+    RW14 = (
+        "'{name}' has another encoder, head or size than in {path}: it starts afresh, without the weights from there."
+    )
     RW11 = "The gradient of {what} is infinite or not a number: {n} update(s) left out so far. If there are many, lower the learning rate, or turn mixed_precision off."

@@ -134,4 +134,60 @@ def context_pooling() -> Tuple[Callable[..., "Tensor"], Callable[..., "Tensor"],
     return layer, textbook, [torch.randn(N_DOCS * N_PIECES, WIDTH, requires_grad=True)]
 
 
-CASES: Dict[str, Case] = {"grouped bilinear": grouped_bilinear, "context between mentions": context_pooling}
+def contrast() -> Tuple[Callable[..., "Tensor"], Callable[..., "Tensor"], List["Tensor"]]:
+    """PEMSCL's contrastive loss, one pair in 14 with a relation: the textbook form builds the vectors of all pairs."""
+    import torch
+
+    from ..losses.contrastive import contrastive_loss
+
+    n_pairs, temperature = N_DOCS * N_ENTITIES * (N_ENTITIES - 1), 0.2
+    anchors = torch.randperm(n_pairs)[: n_pairs // 14]
+    gold = torch.zeros(n_pairs, N_RELATIONS - 1, dtype=torch.bool)
+    gold[anchors, torch.randint(N_RELATIONS - 1, anchors.shape)] = True
+
+    def layer(head: "Tensor", tail: "Tensor") -> "Tensor":
+        return contrastive_loss(head, tail, gold, temperature=temperature)
+
+    def textbook(head: "Tensor", tail: "Tensor") -> "Tensor":
+        vectors = torch.nn.functional.normalize((head.unsqueeze(3) * tail.unsqueeze(2)).flatten(1), dim=-1)
+        others = torch.arange(n_pairs) != anchors[:, None]
+        similarity = vectors[anchors] @ vectors.T / temperature
+        everything = similarity.masked_fill(~others, -torch.inf).logsumexp(-1)
+        shared = ((gold[anchors].float() @ gold.float().T) > 0) & others
+        return (everything - (similarity * shared).sum(-1) / shared.sum(-1).clamp(min=1)).sum()
+
+    shape = (n_pairs, WIDTH // BLOCK, BLOCK)
+    return layer, textbook, [torch.randn(shape, requires_grad=True) for _ in range(2)]
+
+
+def relation_specific_entities() -> Tuple[Callable[..., "Tensor"], Callable[..., "Tensor"], List["Tensor"]]:
+    """RSMAN's classifier at its width of 128: the textbook form builds (relations, pairs, width)."""
+    import numpy
+    import torch
+
+    from ..models.heads.rsman import classify_pairs
+    from ..ty import EntityBatch, PairBatch, SpanBatch
+
+    n, width = N_DOCS * N_ENTITIES, 128
+    doc, number = numpy.repeat(numpy.arange(N_DOCS), N_ENTITIES), numpy.arange(n)
+    mentions = SpanBatch(doc, number, number + 1)
+    head, tail = numpy.nonzero((doc[:, None] == doc) & (number[:, None] != number))
+    batch = PairBatch(EntityBatch(mentions, number, doc, number, doc), head, tail)
+    weight = torch.randn(N_RELATIONS, width, width) / width
+
+    def layer(entities: "Tensor") -> "Tensor":
+        return classify_pairs(entities, weight, batch, 2**22)
+
+    def textbook(entities: "Tensor") -> "Tensor":
+        heads, tails = entities[:, torch.as_tensor(head)], entities[:, torch.as_tensor(tail)]
+        return (heads @ weight * tails).sum(-1).T
+
+    return layer, textbook, [torch.randn(N_RELATIONS, n, width, requires_grad=True)]
+
+
+CASES: Dict[str, Case] = {
+    "grouped bilinear": grouped_bilinear,
+    "context between mentions": context_pooling,
+    "contrastive loss": contrast,
+    "relation-specific entities": relation_specific_entities,
+}

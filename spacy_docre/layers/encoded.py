@@ -184,6 +184,7 @@ class EncodedBatch:
         Shape (windows, heads, S, S).
     layout (Layout): Where tokens and pieces lie.
     windows (Tuple[DocWindows, ...]): The same, document by document.
+    second (Optional[EncodedBatch]): Output of the head's own encoder for the same documents, where it has one.
     """
 
     hidden: Tensor
@@ -192,6 +193,7 @@ class EncodedBatch:
     attention: Optional[Tensor]
     layout: Layout
     windows: Tuple[DocWindows, ...]
+    second: Optional["EncodedBatch"] = None
 
     @property
     def width(self) -> int:

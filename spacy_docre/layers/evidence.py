@@ -53,7 +53,8 @@ def explain_by_attention(
         overlap = (rows @ rows.transpose(1, 2))[window, one, other].double().cpu().numpy()
         numpy.maximum.at(weight, inside.pair, overlap)
         inside = entities_meet.select(part.windows.number)
-        attention = pair_attention(part.groups(by_entity), inside)
+        window, column = encoded.index(inside.window), encoded.index(inside.column)
+        attention = pair_attention(part.groups(by_entity), inside)[window, column]
         shares.append(add_up_sentences(encoded, part.windows.number, attention, inside, sentence))
     return pair, head, tail, share_out(weight, pair), join_shares(shares)
 
@@ -64,8 +65,8 @@ def add_up_sentences(
     """Add up context attention over the sentences of some windows; special pieces and padding are in none.
 
     windows (Ints1d): Numbers of the windows. Shape (w,).
-    attention (torch.Tensor): a_ht in each window. Shape (w, pairs, S).
-    places (PairPlaces): Where the pairs lie in it.
+    attention (torch.Tensor): That of each meeting. Shape (K, S).
+    places (PairPlaces): Meetings of pairs in these windows.
     sentence (Ints1d): Sentence, counted within its document, of each token of the batch. Shape (T,).
     RETURNS (SentenceShares): Sums, window by window, not normalised.
     """
@@ -74,15 +75,15 @@ def add_up_sentences(
     of_piece = numpy.full(len(layout.piece_rows), -1, dtype="int64")
     of_piece[piece] = sentence[token]
     start, stop = layout.window_first[windows, None], layout.window_last[windows, None]
-    index = start + numpy.arange(attention.shape[2])[None] - layout.prefix
+    index = start + numpy.arange(attention.shape[1])[None] - layout.prefix
     held = (index >= start) & (index < stop)
     of_position = numpy.where(held, of_piece[numpy.where(held, index, 0)], -1)
     # Columns count from each window's first sentence; the last one is for positions that are in none.
     lowest = numpy.where(of_position < 0, of_position.max(), of_position).min(1)
     n_columns = int((of_position.max(1) - lowest).max()) + 1
     column = numpy.where(of_position < 0, n_columns, of_position - lowest[:, None])
-    rows = attention[encoded.index(places.window), encoded.index(places.column)]
-    mass = rows.new_zeros(len(rows), n_columns + 1).scatter_add(1, encoded.index(column[places.window]), rows)
+    mass = attention.new_zeros(len(attention), n_columns + 1)
+    mass = mass.scatter_add(1, encoded.index(column[places.window]), attention)
     found = mass[:, :-1].double().cpu().numpy()
     row, column = numpy.nonzero(found)
     return SentenceShares(places.pair[row], lowest[places.window[row]] + column, found[row, column])

@@ -76,3 +76,12 @@ class SplitLinear(nn.Linear):
     def part(self, k: int, x: Tensor) -> Tensor:
         """RETURNS (Tensor): W_k x, and the bias for the first part. x (N, widths[k]) -> (N, n_out)."""
         return nn.functional.linear(x, self.weight.split(self.widths, 1)[k], self.bias if k == 0 else None)
+
+
+def make_rare_bias(n_out: int) -> nn.Parameter:
+    """Make biases from which every relation has a probability of 0.01. Few relations hold of all that could; from 1/2,
+    hundreds of steps of a sigmoid would go by before the biases are low enough.
+
+    RETURNS (nn.Parameter): Shape (n_out,).
+    """
+    return nn.Parameter(torch.full((n_out,), 0.01).logit())

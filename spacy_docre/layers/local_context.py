@@ -1,7 +1,7 @@
 """Localized context pooling of ATLOP, inside the windows of long documents."""
 
 from dataclasses import dataclass
-from typing import Iterator, Tuple
+from typing import Callable, Iterator, Tuple
 
 import numpy
 import torch
@@ -178,30 +178,71 @@ def pair_attention(attention: Tensor, places: PairPlaces) -> Tensor:
     return rows / (rows.sum(-1, keepdim=True) + 1e-5)
 
 
+@dataclass(frozen=True)
+class ContextForm:
+    """How attention rows become contexts.
+
+    pairs (Callable[[Tensor, PairPlaces, Tensor], Tensor]): From the row of each slot (w, heads, G, S), the meetings in
+        these windows and the vectors to be pooled (w, S, N) to the context of each meeting (K, N).
+    own (Callable[[Tensor], Tensor]): From the row of each slot (w, heads, G, S) to its weights alone (w, G, S).
+    """
+
+    pairs: Callable[[Tensor, PairPlaces, Tensor], Tensor]
+    own: Callable[[Tensor], Tensor]
+
+
 def local_context(encoded: EncodedBatch, rows: WindowRows, first: Ints1d, second: Ints1d) -> Tensor:
-    """Pool the context c_ht = H^T a_ht of pairs of groups; it is the same for (h, t) and (t, h).
+    """Pool the context c_ht = H^T a_ht of pairs of groups (ATLOP); see pool_contexts.
+
+    RETURNS (Tensor): Shape (U, H).
+    """
+    return pool_contexts(encoded, rows, first, second, ATLOP)
+
+
+def _pool_pairs(attention: Tensor, places: PairPlaces, vectors: Tensor) -> Tensor:
+    window, column = (torch.as_tensor(i, device=vectors.device) for i in (places.window, places.column))
+    return (pair_attention(attention, places) @ vectors)[window, column]
+
+
+def _average_heads(attention: Tensor) -> Tensor:
+    mean = attention.mean(1)
+    return mean / (mean.sum(-1, keepdim=True) + 1e-5)
+
+
+ATLOP = ContextForm(_pool_pairs, _average_heads)
+
+
+def pool_contexts(
+    encoded: EncodedBatch,
+    rows: WindowRows,
+    first: Ints1d,
+    second: Ints1d,
+    form: ContextForm,
+    project: Callable[[Tensor], Tensor] = lambda hidden: hidden,
+) -> Tensor:
+    """Pool the contexts of pairs of groups; they are the same for (h, t) and (t, h).
 
     A pair's context is computed in each window that holds a mention of both and averaged. With no common window
     it is the mean of the two groups' own contexts, weighted by their attention rows.
 
     first, second (Ints1d): Groups of each unordered pair. Shape (U,).
-    RETURNS (Tensor): Shape (U, H).
+    form (ContextForm): How attention rows become contexts.
+    project (Callable[[Tensor], Tensor]): Maps hidden states (..., H) to the vectors that are pooled (..., N).
+    RETURNS (Tensor): Shape (U, N).
     """
     places = meet(rows, first, second)
     apart = numpy.setdiff1d(numpy.arange(len(first)), places.pair)
     # Nothing, so that there is something to join where no window is visited.
-    met = own = [widen(encoded.hidden).new_zeros(0, encoded.width)]
+    met = own = [project(widen(encoded.hidden).new_zeros(0, encoded.width))]
     pair = group = [numpy.zeros(0, dtype="int64")]
     for part in attend(encoded, rows, numpy.unique(rows.window if len(apart) else places.window)):
-        hidden, attention = widen(part.windows.hidden), part.groups(rows)
+        vectors, attention = project(widen(part.windows.hidden)), part.groups(rows)
         inside = places.select(part.windows.number)
         if len(inside.pair):
-            context = pair_attention(attention, inside) @ hidden
-            met = [*met, context[encoded.index(inside.window), encoded.index(inside.column)]]
+            met = [*met, form.pairs(attention, inside, vectors)]
             pair = [*pair, inside.pair]
         if len(apart):
-            mean = attention.mean(1)
-            context = (mean / (mean.sum(-1, keepdim=True) + 1e-5)) @ hidden
+            context = form.own(attention) @ vectors
             window, slot, of_slot = rows.select(part.windows.number)
             own = [*own, context[encoded.index(window), encoded.index(slot)]]
             group = [*group, of_slot]

@@ -1,4 +1,4 @@
-"""Losses averaged over the samples of each document, then over documents (JEREX section 3.2)."""
+"""Losses averaged over the samples of each document, then over documents (JEREX section 3.2), or over all labels."""
 
 import torch
 from torch import Tensor
@@ -37,6 +37,16 @@ def relation_loss(logits: Tensor, gold: Tensor, doc: Tensor) -> Tensor:
     RAISES (ValueError): If logits and gold differ in shape.
     """
     return document_mean(_cross_entropies(logits, gold).sum(-1), doc)
+
+
+def label_loss(logits: Tensor, gold: Tensor) -> Tensor:
+    """Binary cross entropy of entity pairs, in nats, averaged over all labels of all pairs. RSMAN eq. 2, 6.
+
+    logits, gold (Tensor): Shape (P, R).
+    RETURNS (Tensor): Scalar; 0 where there are no pairs.
+    RAISES (ValueError): If logits and gold differ in shape.
+    """
+    return _cross_entropies(logits, gold).sum() / max(gold.numel(), 1)
 
 
 def _cross_entropies(logits: Tensor, gold: Tensor) -> Tensor:

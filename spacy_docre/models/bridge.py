@@ -2,6 +2,7 @@
 
 import contextlib
 import warnings
+from dataclasses import replace
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, cast
 
 import srsly
@@ -178,20 +179,24 @@ def build_torch_model(
     learn_rate_scale: float = 1.0,
     mixed_precision: bool = False,
     sizes: Sequence[str] = (),
-    encoder_input: Callable[[List[Doc], Any], Any] = lambda docs, batch: docs,
+    second: Optional[Model[Any, EncodedBatch]] = None,
+    encoder_input: Callable[[Model, List[Doc], Any], Any] = lambda encoder, docs, batch: docs,
     attrs: Dict[str, Any] = {},
 ) -> Model[ModelInput, Scores]:
     """Join an encoder (or the listener to a shared one) and a torch module.
 
     The module's forward pass gets (EncodedBatch, batch) and returns named tensors. They come out cut off from the
-    graph: a component computes a loss on them and hands their gradients, by name, to the backprop callback.
+    graph: a component computes a loss on them and hands their gradients, by name, to the backprop callback. What the
+    module computes without gradient wants none.
 
     tok2vec (Model[List[Doc], EncodedBatch]): The encoder.
     build_module (BuildModule): Called with width=... (the encoder's), n_out=... and `sizes` at initialisation.
     learn_rate_scale (float): Multiplies the optimizer's rate for the module.
     mixed_precision (bool): Compute in bfloat16 in training, where torch's autocast does so.
     sizes (Sequence[str]): Further dimensions, which have to be set before initialisation.
-    encoder_input (Callable[[List[Doc], Any], Any]): What the encoder gets, from the Docs and the batch.
+    second (Optional[Model[Any, EncodedBatch]]): An encoder of the module's own, beside the first: its output is
+        EncodedBatch.second, its width `second_width` in the call of build_module.
+    encoder_input (Callable[[Model, List[Doc], Any], Any]): What an encoder gets, from the Docs and the batch.
     attrs (Dict[str, Any]): The model's attributes, the loss among them.
     RETURNS (Model): From (docs, batch) to named tensors.
     """
@@ -201,7 +206,7 @@ def build_torch_model(
         name,
         forward,
         init=init,
-        layers=[tok2vec],
+        layers=[tok2vec] if second is None else [tok2vec, second],
         shims=[shim],
         dims={"nO": None, **dict.fromkeys(sizes)},
         attrs={"mixed_precision": mixed_precision, **functions},
@@ -209,36 +214,55 @@ def build_torch_model(
 
 
 def init(model: Model[ModelInput, Scores], X: Any = None, Y: Any = None) -> None:
-    tok2vec = model.layers[0]
-    if tok2vec.has_dim("nO") is None:
-        tok2vec.initialize(X=None if X is None else X[0])
+    for encoder in model.layers:
+        if encoder.has_dim("nO") is None:
+            encoder.initialize(X=None if X is None else X[0])
     n_out = model.get_dim("nO") if model.has_dim("nO") else 1
     sizes = {name: model.get_dim(name) for name in model.dim_names if name != "nO"}
-    cast(TorchShim, model.shims[0]).build(width=tok2vec.get_dim("nO"), n_out=n_out, **sizes)
+    widths = dict(zip(("width", "second_width"), (encoder.get_dim("nO") for encoder in model.layers)))
+    cast(TorchShim, model.shims[0]).build(n_out=n_out, **widths, **sizes)
 
 
 def forward(
     model: Model[ModelInput, Scores], X: ModelInput, is_train: bool
 ) -> Tuple[Scores, Callable[[Dict[str, Optional[Tensor]]], List[Doc]]]:
-    docs, batch = X
-    encoded, backprop_encoder = model.layers[0](model.attrs["encoder_input"](docs, batch), is_train)
+    batch = X[1]
     module = cast(nn.Module, cast(TorchShim, model.shims[0]).module)
     module.train(is_train)
     if not is_train:
         with torch.no_grad():
-            return module(encoded, batch), lambda d_scores: []
-    leaves = encoded.leaves()
-    half = torch.autocast(leaves.hidden.device.type, dtype=torch.bfloat16, enabled=model.attrs["mixed_precision"])
+            return module(encode(model, X), batch), lambda d_scores: []
+    trains: Callable[[int], bool] = getattr(module, "trains", lambda encoder: True)
+    found, backprops = [], []
+    for i, encoder in enumerate(model.layers):
+        # What is not trained runs as at run time; a listener has nothing to run, only a batch to hand on.
+        live = trains(i) or not any(node.shims for node in encoder.walk())
+        output, backprop_encoder = encoder(model.attrs["encoder_input"](encoder, *X), live)
+        found.append(output.leaves())
+        backprops.append(backprop_encoder)
+    half = torch.autocast(found[0].hidden.device.type, dtype=torch.bfloat16, enabled=model.attrs["mixed_precision"])
     with torch.enable_grad(), half:
-        outputs: Scores = {k: v.float() for k, v in module(leaves, batch).items()}
+        outputs: Scores = {k: v.float() if v.is_floating_point() else v for k, v in module(join(found), batch).items()}
 
     def backprop(d_scores: Dict[str, Optional[Tensor]]) -> List[Doc]:
-        wanted = [(outputs[k], d) for k, d in d_scores.items() if d is not None and outputs[k].requires_grad]
+        wanted = [(outputs[k], d) for k, d in d_scores.items() if d is not None]
         if wanted:
             torch.autograd.backward([o for o, _ in wanted], [d for _, d in wanted])
-        return backprop_encoder([None if t is None else t.grad for t in leaves.tensors()])
+        for encoded, backprop_encoder in zip(found, backprops):
+            backprop_encoder([None if t is None else t.grad for t in encoded.tensors()])
+        return X[0]
 
-    return {k: v.detach().requires_grad_() for k, v in outputs.items()}, backprop
+    return {k: v.detach().requires_grad_(v.requires_grad) for k, v in outputs.items()}, backprop
+
+
+def encode(model: Model[ModelInput, Scores], X: ModelInput) -> EncodedBatch:
+    """RETURNS (EncodedBatch): What a model's encoders give at run time."""
+    return join([encoder.predict(model.attrs["encoder_input"](encoder, *X)) for encoder in model.layers])
+
+
+def join(encoded: Sequence[EncodedBatch]) -> EncodedBatch:
+    """RETURNS (EncodedBatch): The output of a model's encoders as its module gets it."""
+    return replace(encoded[0], second=encoded[1]) if len(encoded) > 1 else encoded[0]
 
 
 def differentiate(
@@ -252,6 +276,6 @@ def differentiate(
     """
     with torch.enable_grad():
         value = loss(scores, *args)
-        names = list(scores)
+        names = [name for name, score in scores.items() if score.requires_grad]
         gradients = torch.autograd.grad(value * weight, [scores[n] for n in names], allow_unused=True)
     return value.item(), dict(zip(names, gradients))

@@ -12,8 +12,9 @@ from ..errors import Errors, Warnings
 
 
 def create_init_from(path: Optional[str]) -> Callable[[Language], None]:
-    """Create a callback for [initialize.after_init] that loads weights into components of the same name. Those built
-    otherwise (another relation head, say) start afresh, with a warning.
+    """Create a callback for [initialize.after_init] that loads weights into components of the same name.
+
+    Components built otherwise (with another relation head, say) start afresh, with a warning.
 
     path (Optional[str]): Folder or package of a trained pipeline; None or "" to start afresh.
     RAISES (ValueError): If there is no such pipeline, or the labels of a component differ.

@@ -1,29 +1,105 @@
 """Losses of relation heads as a config names them."""
 
+from typing import Sequence
+
 from torch import Tensor
 
+from ..errors import Errors
 from ..losses.adaptive_threshold import adaptive_threshold_loss
-from ..losses.per_document import relation_loss
+from ..losses.contrastive import FORMS, contrastive_loss
+from ..losses.negative_sampling import draw_negatives
+from ..losses.pairwise_threshold import pairwise_entropy, pairwise_threshold_loss
+from ..losses.per_document import label_loss, relation_loss
 from .bridge import Scores
 from .relation_model import RelationLoss
 
+ENTROPIES = ("averaged", "summed", "none")
+AVERAGES = ("documents", "labels")
 
-def configure_adaptive_threshold() -> RelationLoss:
-    """Configure ATLOP's adaptive threshold loss, averaged over entity pairs."""
+
+def configure_adaptive_threshold(*, negative_ratio: float = 1.0) -> RelationLoss:
+    """Configure ATLOP's adaptive threshold loss, averaged over entity pairs.
+
+    negative_ratio (float): Share of the relations that count for a pair without any; see losses.negative_sampling.
+    RAISES (ValueError): If negative_ratio is not above 0 and at most 1.
+    """
+    check_negative_ratio(negative_ratio)
 
     def loss(scores: Scores, gold: Tensor, doc: Tensor) -> Tensor:
-        return adaptive_threshold_loss(scores["logits"], gold).mean()
+        return adaptive_threshold_loss(scores["logits"], gold, draw_negatives(gold, negative_ratio)).mean()
 
     return RelationLoss(loss, threshold_class=True)
 
 
-def configure_binary_cross_entropy() -> RelationLoss:
-    """Configure JEREX's loss of relations, binary cross entropy.
+def configure_pairwise_moving_threshold(
+    *,
+    entropy: str = "averaged",
+    contrast_weight: float = 0.1,
+    temperature: float = 0.2,
+    scl_form: str = "out",
+    negative_ratio: float = 1.0,
+) -> RelationLoss:
+    """Configure PEMSCL's loss: pairwise moving threshold, entropy minimisation, supervised contrastive learning.
 
-    It is summed over relations, and averaged over each document's pairs, then over documents.
+    Eq. 7, 10, 11 and 13 (Guo et al., ACL 2023), all terms divided by the number of entity pairs in the batch. Defaults
+    are those for Re-DocRED; for DocRED the paper has entropy "summed", contrast_weight 2 and temperature 2.
+
+    entropy (str): "averaged" over the relations of a pair that hold, and over the others (gamma being their counts),
+        "summed" (gamma of 1), or "none".
+    contrast_weight (float): lambda, the share of the contrastive loss; 0 leaves it out. It wants a head that gives
+        z_head and z_tail, such as `spacy-docre.PemsclHead.v1`.
+    temperature (float): tau of the contrastive loss.
+    scl_form (str): Where the contrastive loss averages over pairs that share a relation, "out" or "in"; see
+        losses.contrastive.
+    negative_ratio (float): Share of the relations that count for a pair without any; see losses.negative_sampling.
+    RAISES (ValueError): If a setting has another value.
     """
+    check_choice("entropy", entropy, ENTROPIES)
+    check_choice("scl_form", scl_form, FORMS)
+    if contrast_weight < 0:
+        raise ValueError(Errors.R310.format(setting="contrast_weight", expected="0 or more", value=contrast_weight))
+    if temperature <= 0:
+        raise ValueError(Errors.R310.format(setting="temperature", expected="above 0", value=temperature))
+    check_negative_ratio(negative_ratio)
 
     def loss(scores: Scores, gold: Tensor, doc: Tensor) -> Tensor:
-        return relation_loss(scores["logits"], gold, doc)
+        logits, counted = scores["logits"], draw_negatives(gold, negative_ratio)
+        total = pairwise_threshold_loss(logits, gold, counted).sum()
+        if entropy != "none":
+            total = total + pairwise_entropy(logits, gold, counted, averaged=entropy == "averaged").sum()
+        if contrast_weight:
+            if not {"z_head", "z_tail"} <= scores.keys():
+                raise ValueError(Errors.R311.format(given=", ".join(scores)))
+            vectors = scores["z_head"], scores["z_tail"]
+            total = total + contrast_weight * contrastive_loss(*vectors, gold, temperature=temperature, form=scl_form)
+        return total / len(gold)
+
+    return RelationLoss(loss, threshold_class=True)
+
+
+def configure_binary_cross_entropy(*, average: str = "documents") -> RelationLoss:
+    """Configure binary cross entropy, the loss of relations in JEREX and in RSMAN.
+
+    average (str): "documents" (JEREX): summed over relations, averaged over each document's pairs, then over documents;
+        or "labels" (RSMAN): averaged over all relations of all pairs.
+    RAISES (ValueError): If average is neither.
+    """
+    check_choice("average", average, AVERAGES)
+
+    def loss(scores: Scores, gold: Tensor, doc: Tensor) -> Tensor:
+        logits = scores["logits"]
+        return relation_loss(logits, gold, doc) if average == "documents" else label_loss(logits, gold)
 
     return RelationLoss(loss, threshold_class=False)
+
+
+def check_choice(setting: str, value: str, options: Sequence[str]) -> None:
+    """RAISES (ValueError): If a setting is none of its options."""
+    if value not in options:
+        raise ValueError(Errors.R305.format(what=setting, value=value, options=", ".join(options)))
+
+
+def check_negative_ratio(value: float) -> None:
+    """RAISES (ValueError): If a share of negatives is not above 0 and at most 1."""
+    if not 0 < value <= 1:
+        raise ValueError(Errors.R310.format(setting="negative_ratio", expected="above 0 and at most 1", value=value))

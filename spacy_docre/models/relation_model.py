@@ -1,7 +1,7 @@
 """The relation model: an encoder and a head, which is a pair encoder, a decoder and a loss."""
 
-from dataclasses import dataclass
-from typing import Any, Callable, List, Optional, Protocol, Tuple, runtime_checkable
+from dataclasses import asdict, dataclass
+from typing import Any, Callable, Dict, List, Optional, Protocol, Tuple, runtime_checkable
 
 import numpy
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..layers.encoded import EncodedBatch
 from ..layers.evidence import SentenceShares
-from ..ty import PairBatch, SpanBatch
+from ..ty import PairBatch
 from .bridge import ModelInput, Scores, build_torch_model
 
 
@@ -60,6 +60,31 @@ class Explains(Protocol):
         """
 
 
+class TrainedByEM(Protocol):
+    """A head's module whose parts are trained in phases: "warmup", then "E" and "M" in turn.
+
+    What its forward pass returns in training is what the phase's loss is computed on.
+    """
+
+    def set_state(self, phase: str, n_e_steps: int) -> None:
+        """Take the phase and the number of E-steps so far. Called before each forward pass."""
+
+    def trains(self, encoder: int) -> bool:
+        """RETURNS (bool): Whether an encoder (0: the relation model's, 1: the head's own) learns in this phase."""
+
+
+@dataclass(frozen=True)
+class PhaseLengths:
+    """How long phases last where no callback of the training says so.
+
+    warmup (int): Steps before the first E phase.
+    phase (int): Steps of an E or M phase.
+    """
+
+    warmup: int
+    phase: int
+
+
 @dataclass(frozen=True)
 class RelationHead:
     """What `@architectures` for heads return.
@@ -70,11 +95,16 @@ class RelationHead:
     loss (RelationLoss): What it is trained on.
     uses_types (bool): Whether the module looks at the types of entities: `build_module` is then called with n_types=
         as well, and PairBatch.entities.label is -1 or below n_types.
+    encoder (Optional[Model]): An encoder of the head's own, beside the relation model's: `build_module` is then called
+        with second_width= as well, and EncodedBatch.second is its output.
+    phases (Optional[PhaseLengths]): For modules that are TrainedByEM.
     """
 
     build_module: Callable[..., nn.Module]
     loss: RelationLoss
     uses_types: bool = False
+    encoder: Optional[Model[Any, EncodedBatch]] = None
+    phases: Optional[PhaseLengths] = None
 
 
 def build_relation_model(
@@ -90,9 +120,10 @@ def build_relation_model(
     """
 
     def loss(scores: Scores, gold: numpy.ndarray, doc: Ints1d) -> Tensor:
-        device = scores["logits"].device
+        device = next(iter(scores.values())).device
         return head.loss.function(scores, torch.as_tensor(gold, device=device), torch.as_tensor(doc, device=device))
 
+    phases: Dict[str, int] = {} if head.phases is None else asdict(head.phases)
     return build_torch_model(
         "relations",
         tok2vec,
@@ -100,17 +131,15 @@ def build_relation_model(
         learn_rate_scale=learn_rate_scale,
         mixed_precision=mixed_precision,
         sizes=["n_types"] if head.uses_types else [],
-        encoder_input=get_marked_input if "marker" in tok2vec.attrs else get_plain_input,
-        attrs={"loss": loss, "threshold_class": head.loss.threshold_class},
+        second=head.encoder,
+        encoder_input=get_encoder_input,
+        attrs={"loss": loss, "threshold_class": head.loss.threshold_class, "phases": phases},
     )
 
 
-def get_plain_input(docs: List[Doc], batch: PairBatch) -> List[Doc]:
-    return docs
-
-
-def get_marked_input(docs: List[Doc], batch: PairBatch) -> Tuple[List[Doc], SpanBatch]:
-    return docs, batch.entities.mentions
+def get_encoder_input(encoder: Model, docs: List[Doc], batch: PairBatch) -> Any:
+    """RETURNS (Any): The Docs, and for an encoder that marks them their mentions."""
+    return (docs, batch.entities.mentions) if "marker" in encoder.attrs else docs
 
 
 def relation_scores(logits: Tensor, alpha: Optional[float]) -> numpy.ndarray:
@@ -126,11 +155,6 @@ def relation_scores(logits: Tensor, alpha: Optional[float]) -> numpy.ndarray:
 
 
 Selection = Tuple[PairBatch, Ints1d, Ints1d]  # arguments of `explain` after the encoder's output
-
-
-def encode(model: Model[ModelInput, Scores], docs: List[Doc], batch: PairBatch) -> EncodedBatch:
-    """RETURNS (EncodedBatch): What a relation model's encoder gives for the Docs."""
-    return model.layers[0].predict(model.attrs["encoder_input"](docs, batch))
 
 
 def predict_and_explain(

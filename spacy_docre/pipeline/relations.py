@@ -7,8 +7,9 @@ import numpy
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
+from spacy.util import logger
 from spacy.vocab import Vocab
-from thinc.api import Model
+from thinc.api import Model, Optimizer
 from thinc.types import Floats1d, Ints1d
 
 from ..attributes import (
@@ -30,10 +31,11 @@ from ..attributes import (
 from ..errors import Warnings
 from ..layers.encoded import EncodedBatch
 from ..layers.segments import expand_ranges
-from ..models.bridge import ModelInput, Scores
-from ..models.relation_model import Explanation, encode, predict_and_explain, relation_scores
+from ..models.bridge import ModelInput, Scores, encode
+from ..models.relation_model import Explanation, predict_and_explain, relation_scores
 from ..ty import PairBatch, SpanIndices
 from .docre_pipe import DEFAULT_MAX_BATCH_ITEMS, LISTENER, LabelledPipe, check_share
+from .em_schedule import E, describe_steps, phase_by_steps, start_state
 from .gold import get_gold_entities, get_gold_triples, make_entity_batch
 
 DEFAULT_MODEL = {
@@ -170,6 +172,10 @@ class DocreRelations(LabelledPipe):
         check_share(name, "alpha", cfg["alpha"])
         check_share(name, "evidence_mass", cfg["evidence_mass"])
         check_share(name, "sentence_mass", cfg["sentence_mass"])
+        if model.attrs["phases"]:
+            self.cfg["em"] = start_state()
+        self._led = False  # whether a callback of the training leads through the phases
+        self._learned = False  # since the last step of the optimizer
         install_extensions(cfg["relations_attr"], cfg["entities_attr"], cfg["span_cluster_prefix"])
 
     def initialize(
@@ -275,15 +281,47 @@ class DocreRelations(LabelledPipe):
             batch, gold = PairBatch(batch.entities, batch.head[rows], batch.tail[rows]), gold[rows]
         return batch, (gold, batch.doc)
 
+    def enter_phase(self, phase: str) -> None:
+        """Begin a phase of a head that has phases, or go on in it. Who calls this leads from then on; else the
+        component counts its steps."""
+        self._led = True
+        self._enter_phase(phase)
+
+    def _enter_phase(self, phase: str) -> None:
+        if phase != self.cfg["em"]["phase"]:
+            self.cfg["em"]["phase"] = phase
+            logger.info("'%s': phase %s; steps so far: %s", self.name, phase, describe_steps(self.cfg["em"]))
+
+    def _hand_over_state(self) -> None:
+        """Tell the head's module the phase, and the steps from which its threshold follows."""
+        if "em" in self.cfg:
+            module: Any = self.model.shims[0].module  # type: ignore[attr-defined]
+            module.set_state(self.cfg["em"]["phase"], self.cfg["em"][E])
+
+    def update(self, examples: Iterable[Example], **kwargs: Any) -> Dict[str, float]:
+        """Learn from a batch; see DocrePipe.update. A head with phases learns what its phase says."""
+        if "em" in self.cfg and not self._led:
+            self._enter_phase(phase_by_steps(self.cfg["em"], self.model.attrs["phases"]))
+        self._hand_over_state()
+        self._learned = True
+        return super().update(examples, **kwargs)
+
+    def finish_update(self, sgd: Optimizer) -> None:
+        super().finish_update(sgd)
+        if "em" in self.cfg:
+            self.cfg["em"][self.cfg["em"]["phase"]] += self._learned
+        self._learned = False
+
     def predict(self, docs: Iterable[Doc]) -> List[Records]:
         """RETURNS (List[Records]): Plain relation data of each Doc, best first."""
         docs = list(docs)
         self.check_trained()
+        self._hand_over_state()
         batch = self.make_batch(docs)
         records: List[Records] = [[] for _ in docs]
         if not len(batch):
             return records
-        encoded = encode(self.model, docs, batch)
+        encoded = encode(self.model, (docs, batch))
         sentences = [number_sentences(doc) for doc in docs]
         first_entity = numpy.searchsorted(batch.entities.doc, numpy.arange(len(docs)))
         for start in range(0, len(batch), self.cfg["max_pairs"]):

@@ -81,7 +81,7 @@ def test_jerex_is_set_up_as_published(head, alpha):
     component = run(head)["components"]["docre_relations"]
     assert component["alpha"] == alpha and component["n_negatives"] == 200
     settings = component["model"]["head"]
-    assert settings["loss"] == {"@losses": "spacy-docre.BinaryCrossEntropy.v1"}
+    assert settings["loss"] == {"@losses": "spacy-docre.BinaryCrossEntropy.v1", "average": "documents"}
     assert settings["meta_width"] == 25 and settings["dropout"] == 0.1
 
 

@@ -41,6 +41,18 @@ def test_equals_slow_twin(pair):
     assert loss.tolist() == pytest.approx([slow_loss(row, holds) for row, holds in zip(rows, gold)])
 
 
+@given(pairs(), st.randoms())
+def test_labels_that_do_not_count_might_as_well_not_be_there(pair, random):
+    rows, gold = pair
+    counted = [[random.random() < 0.5 for _ in holds] for holds in gold]
+    loss = adaptive_threshold_loss(
+        torch.tensor(rows, dtype=torch.float64), torch.tensor(gold), torch.tensor(counted)
+    ).tolist()
+    for found, row, holds, counts in zip(loss, rows, gold, counted):
+        left = [r for r, c in enumerate(counts) if c]
+        assert found == pytest.approx(slow_loss([row[0], *(row[1 + r] for r in left)], [holds[r] for r in left]))
+
+
 def test_by_hand():
     """All logits equal, TH and three relations of which two hold: two positives with share 1/3 each, TH with share
     1/2 against the one negative: 2 log 3 + log 2."""

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.autograd import gradcheck
 
-from spacy_docre.losses.per_document import binary_loss, document_mean, relation_loss, type_loss
+from spacy_docre.losses.per_document import binary_loss, document_mean, label_loss, relation_loss, type_loss
 
 
 def longs(*values):
@@ -111,3 +111,12 @@ def test_shapes_agree():
         binary_loss(torch.zeros(2), torch.zeros(3, dtype=torch.bool), longs(0, 0))
     with pytest.raises(ValueError, match=r"R301.*\(2, 4\).*\(2, 3\)"):  # logits that have a threshold class
         relation_loss(torch.zeros(2, 4), torch.zeros(2, 3, dtype=torch.bool), longs(0, 0))
+
+
+@given(pairs())
+def test_label_loss_equals_slow_twin(batch):
+    """RSMAN: the mean over all labels is the sum over relations, averaged over pairs, by the number of relations."""
+    rows, gold, _ = batch
+    expected = slow_relation_loss(rows, gold, [0] * len(rows)) / len(rows[0])
+    assert label_loss(torch.tensor(rows, dtype=torch.float64), torch.tensor(gold)).item() == pytest.approx(expected)
+    assert label_loss(torch.zeros(0, 2), torch.zeros(0, 2)).item() == 0.0

@@ -1,19 +1,22 @@
 """The ATLOP head: localized context pooling and a grouped bilinear classifier."""
 
+from functools import partial
+
 import numpy
 import torch
 from thinc.types import Ints1d
 from torch import Tensor, nn
 
-from ...errors import Errors
 from ...layers.encoded import EncodedBatch
 from ...layers.evidence import explain_by_attention
+from ...layers.feedforward import make_rare_bias
 from ...layers.grouped_bilinear import GroupedBilinear
 from ...layers.local_context import lay_out_rows, local_context
 from ...layers.pairs import unordered_pairs
 from ...layers.segments import expand_ranges, segment_logsumexp, segment_mean
 from ...ty import PairBatch
 from ..bridge import Scores
+from ..losses import check_choice
 from ..relation_model import Explanation, RelationHead, RelationLoss
 
 POOLINGS = ("start", "mean", "max")
@@ -37,20 +40,31 @@ class AtlopHead(nn.Module):
 
     PEMSCL eq. 14-15 (appendix D), after ATLOP (Zhou et al., AAAI 2021): entity vectors e are the logsumexp over
     mention vectors, c_ht the localized context. The paper's mention vector is that of a marker before the mention;
-    without markers it is pooled from the mention's own pieces.
+    without markers it is pooled from the mention's own pieces. With pair_vectors, z_h and z_t are returned in groups,
+    (P, groups, block), beside the logits.
     """
 
     def __init__(
-        self, width: int, n_out: int, *, block_size: int, mention_pooling: str, dropout: float, max_pair_items: int
+        self,
+        width: int,
+        n_out: int,
+        *,
+        block_size: int,
+        mention_pooling: str,
+        dropout: float,
+        max_pair_items: int,
+        pair_vectors: bool = False,
     ) -> None:
         super().__init__()
         self.mention_pooling = mention_pooling
+        self.pair_vectors = pair_vectors
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(width, width)
         self.tail = nn.Linear(width, width)
         self.head_context = nn.Linear(width, width, bias=False)
         self.tail_context = nn.Linear(width, width, bias=False)
         self.decoder = GroupedBilinear(width, n_out, block_size=block_size, max_pair_items=max_pair_items)
+        self.decoder.bias = make_rare_bias(n_out)
 
     def forward(self, encoded: EncodedBatch, batch: PairBatch) -> Scores:
         e = batch.entities
@@ -63,7 +77,11 @@ class AtlopHead(nn.Module):
         pair = encoded.index(unordered)
         z_head = torch.tanh(self.head(entities)[encoded.index(batch.head)] + self.head_context(context)[pair])
         z_tail = torch.tanh(self.tail(entities)[encoded.index(batch.tail)] + self.tail_context(context)[pair])
-        return {"logits": self.decoder(z_head, z_tail)}
+        scores = {"logits": self.decoder(z_head, z_tail)}
+        if self.pair_vectors:
+            groups = (-1, self.decoder.block_size)
+            scores.update(z_head=z_head.unflatten(-1, groups), z_tail=z_tail.unflatten(-1, groups))
+        return scores
 
     def explain(self, encoded: EncodedBatch, batch: PairBatch, label: Ints1d, sentence: Ints1d) -> Explanation:
         """Weigh the evidence for relations; see models.relation_model.Explains.
@@ -93,18 +111,12 @@ def build_atlop_head(
     max_pair_items (int): Numbers of pair features that the classifier holds at a time.
     RAISES (ValueError): If mention_pooling is none of the three.
     """
-    if mention_pooling not in POOLINGS:
-        options = ", ".join(POOLINGS)
-        raise ValueError(Errors.R305.format(what="mention_pooling", value=mention_pooling, options=options))
-
-    def build_module(width: int, n_out: int) -> nn.Module:
-        return AtlopHead(
-            width,
-            n_out,
-            block_size=block_size,
-            mention_pooling=mention_pooling,
-            dropout=dropout,
-            max_pair_items=max_pair_items,
-        )
-
+    check_choice("mention_pooling", mention_pooling, POOLINGS)
+    build_module = partial(
+        AtlopHead,
+        block_size=block_size,
+        mention_pooling=mention_pooling,
+        dropout=dropout,
+        max_pair_items=max_pair_items,
+    )
     return RelationHead(build_module, loss)

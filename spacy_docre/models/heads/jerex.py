@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ...layers.encoded import EncodedBatch
-from ...layers.feedforward import SplitLinear
+from ...layers.feedforward import SplitLinear, make_rare_bias
 from ...layers.pairs import (
     MentionPairs,
     cut_chunks,
@@ -64,6 +64,7 @@ class JerexGlobalHead(nn.Module):
         self.types = TypeEmbedding(n_types, meta_width)
         self.hidden = SplitLinear([width + meta_width] * 2, hidden_width or width)
         self.output = nn.Linear(hidden_width or width, n_out)
+        self.output.bias = make_rare_bias(n_out)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, encoded: EncodedBatch, batch: PairBatch) -> Scores:
@@ -153,6 +154,7 @@ class JerexMultiInstanceHead(nn.Module):
         self.pair = SplitLinear([of_mention, of_mention, of_pair], width)
         self.hidden = SplitLinear([width, meta_width, meta_width], hidden_width or width)
         self.output = nn.Linear(hidden_width or width, n_out)
+        self.output.bias = make_rare_bias(n_out)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, encoded: EncodedBatch, batch: PairBatch) -> Scores:

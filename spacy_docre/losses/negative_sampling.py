@@ -1,0 +1,24 @@
+"""Negative label sampling of PEMSCL."""
+
+import torch
+from torch import Tensor
+
+
+def draw_negatives(gold: Tensor, ratio: float) -> Tensor:
+    """Choose the labels that count in the loss: all of a pair with relations, some of one without.
+
+    gold (Tensor): Whether a relation holds. Shape (P, R), bool.
+    ratio (float): Share of its relations that a pair without any keeps as negatives, at least one, drawn anew at each
+        call; 1 for all.
+    RETURNS (Tensor): Shape (P, R), bool.
+
+    PEMSCL eq. 12 (Guo et al., ACL 2023).
+    """
+    counted = torch.ones_like(gold)
+    n_kept = max(1, round(ratio * gold.shape[1]))
+    if n_kept < gold.shape[1]:
+        without = (~gold.any(-1)).nonzero().squeeze(-1)
+        chance = torch.rand(len(without), gold.shape[1], device=gold.device)
+        kept = torch.zeros_like(gold[without]).scatter_(1, chance.topk(n_kept, -1).indices, True)
+        counted[without] = kept
+    return counted
