@@ -24,10 +24,8 @@ from spacy_docre.readers.corpus import create_docre_corpus
 def build(head: str, corpus: str) -> Any:
     """RETURNS (Language): An initialised pipeline of the transformer and the relations alone."""
     name, *settings = head.split(":")
-    config = make_config(name)
+    config = make_config(name, relations_only=True)
     config["paths"].update(train=corpus, dev=corpus)
-    config["nlp"]["pipeline"] = ["sentencizer", "docre_transformer", "docre_relations"]
-    config["components"] = {pipe: config["components"][pipe] for pipe in config["nlp"]["pipeline"]}
     config["components"]["docre_relations"]["model"]["head"].update(s.split("=") for s in settings)
     config["initialize"]["components"] = {}
     config["training"]["score_weights"] = {}
