@@ -185,9 +185,48 @@ def relation_specific_entities() -> Tuple[Callable[..., "Tensor"], Callable[...,
     return layer, textbook, [torch.randn(N_RELATIONS, n, width, requires_grad=True)]
 
 
+def mention_pairs() -> Tuple[Callable[..., "Tensor"], Callable[..., "Tensor"], List["Tensor"]]:
+    """KMGRE's scores of mention pairs: the textbook form builds (pairs, heads, pieces) and [h; h; c] of each pair."""
+    import numpy
+    import torch
+
+    from ..layers.encoded import DocWindows, EncodedBatch, make_layout
+    from ..models.heads.kmgre import MentionPairScorer
+    from ..ty import EntityBatch, SpanBatch
+
+    n_heads, n_mentions = 12, 2 * N_ENTITIES
+    pieces, first, last = numpy.arange(N_PIECES), numpy.asarray([0]), numpy.asarray([N_PIECES])
+    doc = DocWindows(pieces, pieces + 1, first, last, numpy.zeros(N_PIECES, dtype="int64"), last, 0)
+    layout = make_layout([doc] * N_DOCS, N_PIECES)
+    start = numpy.linspace(0, N_PIECES - 1, n_mentions).astype("int64")
+    number = numpy.arange(N_DOCS * n_mentions)
+    mentions = SpanBatch(number // n_mentions, numpy.tile(start, N_DOCS), numpy.tile(start + 1, N_DOCS))
+    entities = EntityBatch(mentions, number // 2, mentions.doc[::2], mentions.doc[::2], mentions.doc)
+    head, tail = numpy.nonzero((mentions.doc[:, None] == mentions.doc) & (entities.entity[:, None] != entities.entity))
+    scorer = MentionPairScorer(WIDTH, N_RELATIONS, mention_pooling="mean", dropout=0.0)
+    piece = torch.as_tensor(mentions.doc * N_PIECES + mentions.start)
+
+    def layer(hidden: "Tensor", queries: "Tensor", keys: "Tensor") -> "Tensor":
+        encoded = EncodedBatch(hidden, queries, keys, None, layout, (doc,) * N_DOCS)
+        return scorer(encoded, entities, head, tail)
+
+    def textbook(hidden: "Tensor", queries: "Tensor", keys: "Tensor") -> "Tensor":
+        attention = (queries @ keys.transpose(2, 3) / queries.shape[-1] ** 0.5).softmax(-1)
+        rows = attention.transpose(1, 2).flatten(0, 1)[piece]  # (mentions, heads, pieces)
+        product = rows[head] * rows[tail]
+        shares = (product / product.sum(-1, keepdim=True)).sum(1)
+        context = (shares.view(N_DOCS, -1, N_PIECES) @ hidden).flatten(0, 1)
+        vectors = hidden.flatten(0, 1)[piece]
+        return scorer.linear(torch.cat([vectors[head], vectors[tail], context], -1))
+
+    shapes = [(N_DOCS, N_PIECES, WIDTH), *[(N_DOCS, n_heads, N_PIECES, WIDTH // n_heads)] * 2]
+    return layer, textbook, [torch.randn(*shape, requires_grad=True) for shape in shapes]
+
+
 CASES: Dict[str, Case] = {
     "grouped bilinear": grouped_bilinear,
     "context between mentions": context_pooling,
     "contrastive loss": contrast,
     "relation-specific entities": relation_specific_entities,
+    "scores of mention pairs": mention_pairs,
 }

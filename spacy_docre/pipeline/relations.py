@@ -7,10 +7,10 @@ import numpy
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
-from spacy.util import logger
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer
 from thinc.types import Floats1d, Ints1d
+from wasabi import msg
 
 from ..attributes import (
     CLUSTER_PREFIX,
@@ -290,7 +290,7 @@ class DocreRelations(LabelledPipe):
     def _enter_phase(self, phase: str) -> None:
         if phase != self.cfg["em"]["phase"]:
             self.cfg["em"]["phase"] = phase
-            logger.info("'%s': phase %s; steps so far: %s", self.name, phase, describe_steps(self.cfg["em"]))
+            msg.info(f"'{self.name}': phase {phase}; steps so far: {describe_steps(self.cfg['em'])}")
 
     def _hand_over_state(self) -> None:
         """Tell the head's module the phase, and the steps from which its threshold follows."""

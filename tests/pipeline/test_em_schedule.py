@@ -1,6 +1,5 @@
 """Heads that are trained by expectation maximisation: what a phase changes, who leads through them, what is saved."""
 
-import logging
 from typing import Any, Dict, List
 
 import pytest
@@ -229,19 +228,18 @@ def test_heads_without_phases_are_left_alone(make_kmgre, sample_corpus):
     assert step(nlp, read(nlp, sample_corpus), Adam(0.001)) > 0
 
 
-def test_a_component_by_itself_counts_its_updates(make_kmgre, sample_corpus, caplog):
+def test_a_component_by_itself_counts_its_updates(make_kmgre, sample_corpus, capsys):
     """Those of the optimizer, however many batches each has; the log has a line where a phase begins."""
     nlp = make_kmgre(warmup_steps=2, phase_steps=1)
     examples, optimizer = read(nlp, sample_corpus), Adam(0.001)
-    with caplog.at_level(logging.INFO, logger="spacy"):
-        for _ in range(4):
-            nlp.update(examples[:1], sgd=False)
-            nlp.update(examples[1:], sgd=False)
-            finish(nlp, optimizer)
-        finish(nlp, optimizer)  # without a batch
-        nlp.update(examples, sgd=optimizer)
+    for _ in range(4):
+        nlp.update(examples[:1], sgd=False)
+        nlp.update(examples[1:], sgd=False)
+        finish(nlp, optimizer)
+    finish(nlp, optimizer)  # without a batch
+    nlp.update(examples, sgd=optimizer)
     assert nlp.get_pipe(RELATIONS).cfg["em"] == {"phase": "E", "warmup": 2, "E": 2, "M": 1}
-    lines = [record.getMessage() for record in caplog.records if "phase" in record.getMessage()]
+    lines = [line for line in capsys.readouterr().out.splitlines() if "phase" in line]
     assert [line.split("phase ")[1][0] for line in lines] == ["E", "M", "E"]
     assert all(RELATIONS in line for line in lines) and "warmup 2, E 0, M 0" in lines[0]
 
@@ -307,11 +305,16 @@ def test_saved_and_loaded(make_kmgre, sample_corpus, tmp_path, encoder, way):
     loaded = COPIES[way](nlp, tmp_path / "model")
     again: Any = loaded.get_pipe(RELATIONS)
     assert again.cfg["em"] == {"phase": "M", "warmup": 1, "E": 3000, "M": 0}
-    found = score(loaded, docs)
-    assert wanted and found == pytest.approx(wanted, abs=0.1 if way == "packed" else 1e-5)
+
+    def difference() -> float:
+        found = score(loaded, docs)
+        assert found.keys() == wanted.keys() and found
+        return sum(abs(found[key] - wanted[key]) for key in found) / len(found)
+
+    assert difference() < (0.002 if way == "packed" else 1e-6)
     assert again.model.shims[0].module.tau == pytest.approx(0.5 * (1 - 0.999**3000))
-    again.cfg["em"]["E"] = 0
-    assert score(loaded, docs) != pytest.approx(wanted, abs=0.1 if way == "packed" else 1e-5)
+    again.cfg["em"]["E"] = 0  # then all mention pairs are key pairs
+    assert difference() > 0.005
 
 
 def test_the_shared_encoder_can_be_taken_over(make_kmgre, sample_corpus):
