@@ -31,6 +31,8 @@ class Errors(metaclass=ErrorsWithCodes):
     R119 = "No document of {path} could be used, so nothing was written. {problem}"
     R120 = "{path} is no .spacy file: {problem}. Make one with `python -m spacy_docre convert`."
 
+    R122 = "{path} is what would be read: name another file to write."
+
     # Pipeline
     R201 = (
         "'{name}' found no output of the transformer '{upstream}' on a document of {n_tokens} tokens. Add the "
@@ -53,7 +55,10 @@ class Errors(metaclass=ErrorsWithCodes):
         "Give the same label file in [initialize.components.{name}.labels]."
     )
     R209 = "Can't continue from {path}: {problem}"
-    R212 = "The pipeline has no {kind}, only: {names}."
+    R212 = (
+        "The pipeline has no component of the factory {kind}, only: {names}. Where gold layers are to stand in for it, "
+        "name them: --given mentions,clusters,types."
+    )
     R213 = "'{listeners}' listen to any transformer (upstream = \"*\"), and there are several: {transformers}. Name one as `upstream` in each listener."
     R214 = "'{listeners}' listen to any transformer (upstream = \"*\"), but '{name}' takes listeners that name it. Set upstream = \"{name}\" in them, or adopt_wildcards = true in '{name}'."
     R211 = "'{name}': label {label!r} is unknown to the trained model. Labels are fixed at initialisation."

@@ -102,8 +102,10 @@ def convert_docs(docs: Iterable[Doc], in_path: Path, out_path: Path, faults: Fau
     """Write documents where the ending of the path says, with progress on stderr and a summary on stdout.
 
     faults (Faults): Filled while `docs` is read.
-    RAISES (ValueError): If there is no document, or the path has another ending.
+    RAISES (ValueError): If there is no document, the path has another ending, or both paths are the same.
     """
+    if in_path.exists() and out_path.exists() and in_path.samefile(out_path):
+        raise ValueError(Errors.R122.format(path=out_path))
     if out_path.suffix not in (".spacy", ".jsonl", ""):
         raise ValueError(Errors.R118.format(path=out_path))
     sizes = Sizes()

@@ -22,7 +22,7 @@ from ..scoring.facts import Facts, NamedFact, collect_facts, load_facts
 from ..scoring.report import table1, table_cuts, table_per_type
 from . import app
 from .convert import one_line_errors
-from .loading import load_pipeline
+from .loading import CODE, load_pipeline
 
 MODEL = typer.Argument(..., metavar="MODEL", help="Installed pipeline or folder.")
 CORPUS = typer.Argument(..., metavar="CORPUS", help="Gold documents: .spacy, a folder of them, or several by commas.")
@@ -44,6 +44,7 @@ def evaluate_cli(
     per_type: bool = PER_TYPE,
     batch_size: Optional[int] = BATCH_SIZE,
     gpu_id: int = GPU_ID,
+    code: Optional[Path] = CODE,
 ) -> None:
     """Score a pipeline on gold documents, end to end or from given gold layers.
 
@@ -54,7 +55,7 @@ def evaluate_cli(
         reader = create_docre_corpus(corpus, given=layers)
         if gpu_id >= 0:
             spacy.require_gpu(gpu_id)
-        nlp = load_pipeline(model)
+        nlp = load_pipeline(model, code)
         known = read_facts(nlp, facts) if facts else None
         scores = evaluate(nlp, reader(nlp), facts=known, batch_size=batch_size)
     if reader.given:

@@ -12,7 +12,7 @@ from ..attributes import LAYERS
 from ..readers.corpus import create_docre_corpus
 from . import app
 from .convert import one_line_errors
-from .loading import load_pipeline
+from .loading import CODE, load_pipeline
 
 MODEL = typer.Argument(..., metavar="MODEL", help="Installed pipeline or folder.")
 CORPUS = typer.Argument(..., metavar="CORPUS", help="Gold documents: .spacy, a folder of them, or several by commas.")
@@ -30,6 +30,7 @@ def tune_cli(
     output: Optional[Path] = OUTPUT,
     batch_size: int = BATCH_SIZE,
     gpu_id: int = GPU_ID,
+    code: Optional[Path] = CODE,
 ) -> None:
     """Choose the thresholds of mentions, clusters and relations by strict relation F1 on gold documents.
 
@@ -47,7 +48,7 @@ def tune_cli(
         from ..pipeline.tuning import current_threshold, find_pipe, threshold_settings, tune_thresholds
 
         reader = create_docre_corpus(corpus, given=[layer.strip() for layer in given.split(",") if layer.strip()])
-        nlp = load_pipeline(model)
+        nlp = load_pipeline(model, code)
         result = tune_thresholds(
             nlp,
             reader(nlp),
@@ -58,7 +59,9 @@ def tune_cli(
         kinds = {"mentions": DocreMentions, "clusters": DocreClusters, "relations": DocreRelations}
         pipes = [None if name in reader.given else find_pipe(nlp, kind) for name, kind in kinds.items()]
         current = tuple(None if pipe is None else round(current_threshold(pipe), 6) for pipe in pipes)
-        typer.echo("| mentions | clusters | relations | strict relation F1 |")
+        # What the relation head's numbers are settings of.
+        setting = " and ".join(threshold_settings(find_pipe(nlp, DocreRelations), 0.5).keys() - {"threshold"})
+        typer.echo(f"| mentions | clusters | relations ({setting or 'threshold'}) | strict relation F1 |")
         typer.echo("|---|---|---|---|")
         for cell in sorted(result.relations, key=lambda c: -result.relations[c])[:10]:
             typer.echo(f"| {' | '.join(show(cell))} | {100 * result.relations[cell]:.2f} |")

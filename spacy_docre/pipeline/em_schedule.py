@@ -44,7 +44,9 @@ def create_em_schedule(
     RAISES (ValueError): If a length is none.
     """
     if isinstance(phase, str) and phase != "epoch" or isinstance(phase, int) and phase < 1:
-        raise ValueError(Errors.R310.format(setting="phase", expected='"epoch" or a number of steps', value=phase))
+        raise ValueError(
+            Errors.R310.format(setting="phase", expected='"epoch" or a number of steps above 0', value=phase)
+        )
 
     def before_update(nlp: Language, info: Dict[str, Any]) -> None:
         pipe: Any = nlp.get_pipe(component)

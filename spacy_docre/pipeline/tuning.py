@@ -24,6 +24,13 @@ Grid = Sequence[float]
 Cell = Tuple[Optional[float], ...]  # thresholds of mentions, clusters (None where they are given) and relations
 PipeT = TypeVar("PipeT")
 
+FACTORIES: Dict[type, str] = {
+    DocreTransformer: "docre_transformer",
+    DocreMentions: "docre_mentions",
+    DocreClusters: "docre_clusters",
+    DocreTypes: "docre_types",
+    DocreRelations: "docre_relations",
+}
 DEFAULT_ENTITY_GRID = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9)
 DEFAULT_RELATION_GRID = tuple(round(0.1 + 0.05 * i, 2) for i in range(16))
 
@@ -188,7 +195,7 @@ def find_pipe(nlp: Language, kind: Type[PipeT]) -> PipeT:
         pipe: Any = nlp.get_pipe(name)
         if isinstance(pipe, kind):
             return pipe
-    raise ValueError(Errors.R212.format(kind=kind.__name__, names=", ".join(nlp.pipe_names)))
+    raise ValueError(Errors.R212.format(kind=FACTORIES[kind], names=", ".join(nlp.pipe_names)))
 
 
 def _batches(examples: Iterable[Example], size: int) -> Iterator[List[Example]]:

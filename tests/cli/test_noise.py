@@ -59,6 +59,11 @@ def test_pairs_of_several_relations_and_documents_without(tmp_path):
 
 
 def test_errors_are_one_line_and_help_has_an_example(tmp_path):
+    kept = tmp_path / "kept.spacy"
+    DocBin(store_user_data=True, docs=[make_doc()]).to_disk(kept)
+    before = kept.read_bytes()
+    result = run(kept, tmp_path / ".." / tmp_path.name / "kept.spacy")
+    assert result.exit_code == 1 and "R122" in result.stderr and kept.read_bytes() == before
     result = run(tmp_path / "none.spacy", tmp_path / "out.spacy")
     assert result.exit_code == 1 and result.stderr.count("\n") == 1 and "R104" in result.stderr
     assert "python -m spacy_docre noise" in " ".join(run("--help").stdout.split())

@@ -59,5 +59,5 @@ def test_given_layers_are_not_tuned(alone, make_nlp, sample_corpus):
 def test_missing_component_is_named(make_nlp):
     nlp = make_nlp()
     nlp.remove_pipe("docre_types")
-    with pytest.raises(ValueError, match="R212.*DocreTypes"):
+    with pytest.raises(ValueError, match="R212.*docre_types.*--given"):
         find_pipe(nlp, DocreTypes)
