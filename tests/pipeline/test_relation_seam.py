@@ -165,7 +165,7 @@ def test_alpha_is_tuned(make_jerex, sample_docs, tmp_path):
 
     done = CliRunner().invoke(app, ["tune", str(tmp_path / "model"), path, "--output", str(tmp_path / "tuned")])
     assert done.exit_code == 0, done.output
-    best = float(done.output.split("Best: (")[1].split(")")[0].split(",")[-1])
+    best = float(done.output.split("Best: ")[1].split(";")[0].split(",")[-1])
     tuned = spacy.load(tmp_path / "tuned")
     for settings in (
         tuned.get_pipe("docre_relations").cfg,
