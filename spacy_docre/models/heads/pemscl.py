@@ -1,10 +1,10 @@
 """The PEMSCL head: ATLOP's, for a loss that looks at the vectors of entity pairs, too."""
 
+from dataclasses import replace
 from functools import partial
 
-from ..losses import check_choice
 from ..relation_model import RelationHead, RelationLoss
-from .atlop import POOLINGS, AtlopHead
+from .atlop import build_atlop_head
 
 
 def build_pemscl_head(
@@ -25,13 +25,11 @@ def build_pemscl_head(
     max_pair_items (int): Numbers of pair features that the classifier holds at a time.
     RAISES (ValueError): If mention_pooling is none of the three.
     """
-    check_choice("mention_pooling", mention_pooling, POOLINGS)
-    build_module = partial(
-        AtlopHead,
+    head = build_atlop_head(
+        loss,
         block_size=block_size,
         mention_pooling=mention_pooling,
         dropout=dropout,
         max_pair_items=max_pair_items,
-        pair_vectors=True,
     )
-    return RelationHead(build_module, loss)
+    return replace(head, build_module=partial(head.build_module, pair_vectors=True))
