@@ -13,6 +13,7 @@ ENTRY_POINTS = {
         "docre_transformer = spacy_docre.pipeline.transformer:make_docre_transformer",
         "docre_mentions = spacy_docre.pipeline.mentions:make_docre_mentions",
         "docre_clusters = spacy_docre.pipeline.clusters:make_docre_clusters",
+        "docre_adopt = spacy_docre.pipeline.adopt:make_docre_adopt",
         "docre_types = spacy_docre.pipeline.types:make_docre_types",
         "docre_relations = spacy_docre.pipeline.relations:make_docre_relations",
     ],
@@ -43,6 +44,7 @@ ENTRY_POINTS = {
     "spacy_scorers": [
         "spacy-docre.mention_scorer.v1 = spacy_docre.scoring.entities:make_mention_scorer",
         "spacy-docre.cluster_scorer.v1 = spacy_docre.scoring.entities:make_cluster_scorer",
+        "spacy-docre.entity_scorer.v1 = spacy_docre.scoring.entities:make_entity_scorer",
         "spacy-docre.type_scorer.v1 = spacy_docre.scoring.entities:make_type_scorer",
         "spacy-docre.relation_scorer.v1 = spacy_docre.scoring.relations:make_relation_scorer",
     ],

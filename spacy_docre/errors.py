@@ -61,6 +61,14 @@ class Errors(metaclass=ErrorsWithCodes):
     )
     R213 = "'{listeners}' listen to any transformer (upstream = \"*\"), and there are several: {transformers}. Name one as `upstream` in each listener."
     R214 = "'{listeners}' listen to any transformer (upstream = \"*\"), but '{name}' takes listeners that name it. Set upstream = \"{name}\" in them, or adopt_wildcards = true in '{name}'."
+    R215 = (
+        "'{name}': clusters are to be read from `doc._.{attr}`, which no component has registered. Add the component "
+        "that writes it before this one, or change the setting `clusters`."
+    )
+    R216 = (
+        "'{name}': {value!r} in a cluster of {title!r} is no mention. A mention is a Span or a pair (start, end) of "
+        "character offsets."
+    )
     R211 = "'{name}': label {label!r} is unknown to the trained model. Labels are fixed at initialisation."
     R210 = "'{name}' has nothing to learn from: no training document has {what}."
 
@@ -123,5 +131,13 @@ class Warnings(metaclass=ErrorsWithCodes):
     RW13 = "'{name}': {n} mentions of a document ({title}) are left out: it has more than max_mentions ({share}) times its tokens. Raise the threshold, or max_mentions."
     RW14 = (
         "'{name}' has another encoder, head or size than in {path}: it starts afresh, without the weights from there."
+    )
+    RW15 = (
+        "'{name}' finds no named entities in {what} of {title!r}: no component has written any. Documents without are "
+        "taken to have none; this is said once."
+    )
+    RW16 = (
+        "'{name}': {n} mentions of clusters in {title!r} begin or end inside a token and are left out. Each Doc counts "
+        "its own in `doc._.docre_skipped`; this is said once."
     )
     RW11 = "The gradient of {what} is infinite or not a number: {n} update(s) left out so far. If there are many, lower the learning rate, or turn mixed_precision off."

@@ -42,6 +42,21 @@ def make_type_scorer() -> ScorerFn:
     return score_types
 
 
+@registry.scorers("spacy-docre.entity_scorer.v1")
+def make_entity_scorer() -> ScorerFn:
+    """RETURNS (ScorerFn): Scores mentions, clusters and entities, for a component that writes all three."""
+    return score_entities
+
+
+def score_entities(examples: Iterable[Example], **cfg: Any) -> Dict[str, Any]:
+    """Score mentions, clusters and entities; see score_mentions, score_clusters and score_types.
+
+    RETURNS (Dict[str, Any]): What the three return.
+    """
+    examples = list(examples)
+    return {k: v for score in (score_mentions, score_clusters, score_types) for k, v in score(examples, **cfg).items()}
+
+
 def score_mentions(examples: Iterable[Example], *, spans_key: str = MENTIONS_KEY, **cfg: Any) -> Dict[str, Any]:
     """Score mentions over the examples whose reference has them.
 
