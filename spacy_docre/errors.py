@@ -14,23 +14,30 @@ class Errors(metaclass=ErrorsWithCodes):
     R104 = "Can't read {path}: no such file or folder. Check the path (in configs: [paths]; in project.yml: the variables)."
     R105 = "{path}: {problem}"
     R106 = "Unknown layer {layer!r} in `given`. Choose from: {options}."
-    R107 = "No documents found in {path}: expected .spacy files."
+    R107 = "No documents found in {path}. Check the path; without another format it holds .spacy files."
     R130 = "{path} holds no facts of spacy_docre: expected a file written by scoring.save_facts, or gold documents as .spacy."
+    R131 = "--submission and --docred go together: the result file numbers entities as the original file in DocRED's format does."
+    R132 = "{path} has no document '{title}' with the same tokens. Name the file that the corpus was converted from."
 
     # Readers
-    R110 = "{path} is no corpus of the DocRED family: {problem}. Expected one list of documents with the keys title, sents, vertexSet, labels."
-    R121 = "{path} is not valid JSON in UTF-8: {problem}."
+    R121 = "{path} can't be read: {problem}."
     R111 = "{path}: document {position} ('{title}') can't be used: {problem}. Correct it in the file; without --strict it is left out."
     R112 = "{path}: '{title}': relation {relation} between entities {head} and {tail} is dropped: {problem}."
     R113 = "{path}: '{title}': sentence {sentence} named as evidence of relation {relation} holds no text, so it is dropped. Sentences count from 0."
     R114 = '{path} is no list of relation names: {problem}. Expected one JSON object from id to name, such as {{"P27": "country of citizenship"}}.'
-    R115 = "{path}: line {line} can't be used: {problem}. Correct it in the file; without --strict it is left out."
-    R116 = "{path}: line {line} ('{title}'): {problem}."
+    R115 = "{where} can't be used: {problem}. Correct it in the file; without --strict it is left out."
+    R116 = "{where} ('{title}'): {problem}."
     R117 = "Unknown layer {layer!r} in `require`. Choose from: {options}."
     R118 = "Can't write to {path}: expected a name that ends in .spacy or .jsonl, or a folder (no ending) for shards."
     R119 = "No document of {path} could be used, so nothing was written. {problem}"
     R120 = "{path} is no .spacy file: {problem}. Make one with `python -m spacy_docre convert`."
 
+    R123 = (
+        "{path} is broken behind its first {n} documents: {problem}. Perhaps it is cut off: get it again. To take "
+        "documents from before that only: --limit {n}, or fewer."
+    )
+    R125 = "{path} is no folder with .json files. Name the folder that holds one file a document."
+    R124 = "Can't draw {n} of {total} documents for dev."
     R122 = "{path} is what would be read: name another file to write."
 
     # Pipeline
@@ -71,6 +78,7 @@ class Errors(metaclass=ErrorsWithCodes):
     )
     R211 = "'{name}': label {label!r} is unknown to the trained model. Labels are fixed at initialisation."
     R210 = "'{name}' has nothing to learn from: no training document has {what}."
+    R217 = "There is nothing to calibrate on: of the relations that the best thresholds keep, none lies between two entities that the gold documents have."
 
     # Packing and configs
     R150 = "{path} exists and is not empty. Give another folder; a pipeline's folder can be replaced with --force."
@@ -82,6 +90,27 @@ class Errors(metaclass=ErrorsWithCodes):
     R156 = "The relation {label!r} has two identifiers, {first} and {second}. Labels have to be unique."
     R158 = "{model} is a packed model, or what unzipping one leaves. Use `python -m spacy_docre unpack FILE.zip FOLDER` and name the folder."
     R157 = "{path} has no layout known here: expected redocred/train.json, redocred/dev.json and docred/rel_info.json, or *train.jsonl and *dev.jsonl."
+
+    # Pages
+    R160 = "The relation {label!r} has weights for {n} mentions, but the document has {n_mentions}. Count the mentions of all entities, those of one after those of the one before."
+    R161 = (
+        "There are mention weights for {n} documents, but {n_docs} documents to show. Give None for documents without."
+    )
+    R162 = "Can't tell what {path} holds: expected .txt, .jsonl, .spacy, a folder of .spacy files, or - for text from stdin."
+    R163 = "'{name}' has no heatmap to show: its head gives mentions no weights. Heads that do: spacy-docre.RsmanHead.v1 with entity_pooling = \"attention\"."
+    R164 = "Can't write a page to {path}: expected a name that ends in .html."
+    R170 = (
+        "{journal} holds what an interrupted run has done. Go on with --resume, or start anew with --force. If another run "
+        "is at work, name another file."
+    )
+    R171 = "Can't read texts from {path}: {problem}. Expected a .txt or .jsonl file, a folder with .txt files, or -."
+    R172 = (
+        "The text has {n} characters, more than the pipeline's limit of {limit}. Split it, or raise `nlp.max_length` in a "
+        "pipeline of your own."
+    )
+    R173 = "The pipeline has no component that finds relations (docre_relations). It has: {names}."
+    R174 = "Can't resume from {journal}: {problem}. Take the same pipeline, or start anew with --force."
+    R175 = "Can't write to {path}: its name has to end in one of {options}, or be -."
 
     # Maths and models
     R301 = "Scores of shape {logits} do not fit labels of shape {gold}. Scores with a threshold class have one column more than the labels, others as many."
@@ -140,4 +169,5 @@ class Warnings(metaclass=ErrorsWithCodes):
         "'{name}': {n} mentions of clusters in {title!r} begin or end inside a token and are left out. Each Doc counts "
         "its own in `doc._.docre_skipped`; this is said once."
     )
+    RW17 = "{path}: not all of it could be used: {found}. `python -m spacy_docre convert` names each."
     RW11 = "The gradient of {what} is infinite or not a number: {n} update(s) left out so far. If there are many, lower the learning rate, or turn mixed_precision off."

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Iterable, List, Optional
+from typing import Iterable, List, Optional, Tuple
 
 import spacy
 import typer
@@ -18,6 +18,11 @@ MODEL = typer.Argument(..., metavar="MODEL", help="Installed pipeline or folder.
 CORPUS = typer.Argument(..., metavar="CORPUS", help="Gold documents: .spacy, a folder of them, or several by commas.")
 GIVEN = typer.Option("", "--given", help=f"Gold layers to start from, by commas: {', '.join(LAYERS)}.")
 OUTPUT = typer.Option(None, "--output", "-o", help="Folder to write the tuned pipeline to; none: only report.")
+CALIBRATE = typer.Option(
+    False,
+    "--calibrate",
+    help="Fit a temperature, too, so that scores come near to probabilities; relations stay the same.",
+)
 BATCH_SIZE = typer.Option(16, "--batch-size", min=1, help="Documents worked on together.")
 GPU_ID = typer.Option(-1, "--gpu-id", "-g", help="GPU to use; -1 for the CPU.")
 
@@ -28,13 +33,16 @@ def tune_cli(
     corpus: str = CORPUS,
     given: str = GIVEN,
     output: Optional[Path] = OUTPUT,
+    with_temperature: bool = CALIBRATE,
     batch_size: int = BATCH_SIZE,
     gpu_id: int = GPU_ID,
     code: Optional[Path] = CODE,
 ) -> None:
     """Choose the thresholds of mentions, clusters and relations by strict relation F1 on gold documents.
 
-    What gold layers are given for is not tuned.
+    What gold layers are given for is not tuned. Of combinations with the same F1, the one whose thresholds lie nearest
+    to 0.5 is taken (by the sum of the distances). With --calibrate, scores are fitted to how often reported relations
+    are right where both entities are.
 
     Example: python -m spacy_docre tune training/model-best corpus/dev.spacy --output training/model-tuned
     """
@@ -45,7 +53,7 @@ def tune_cli(
         from ..pipeline.clusters import DocreClusters
         from ..pipeline.mentions import DocreMentions
         from ..pipeline.relations import DocreRelations
-        from ..pipeline.tuning import current_threshold, find_pipe, threshold_settings, tune_thresholds
+        from ..pipeline.tuning import calibrate, current_threshold, find_pipe, threshold_settings, tune_thresholds
 
         reader = create_docre_corpus(corpus, given=[layer.strip() for layer in given.split(",") if layer.strip()])
         nlp = load_pipeline(model, code)
@@ -60,19 +68,35 @@ def tune_cli(
         pipes = [None if name in reader.given else find_pipe(nlp, kind) for name, kind in kinds.items()]
         current = tuple(None if pipe is None else round(current_threshold(pipe), 6) for pipe in pipes)
         # What the relation head's numbers are settings of.
-        setting = " and ".join(threshold_settings(find_pipe(nlp, DocreRelations), 0.5).keys() - {"threshold"})
+        relations = find_pipe(nlp, DocreRelations)
+        setting = " and ".join(threshold_settings(relations, 0.5).keys() - {"threshold", "temperature"})
         typer.echo(f"| mentions | clusters | relations ({setting or 'threshold'}) | strict relation F1 |")
         typer.echo("|---|---|---|---|")
         for cell in sorted(result.relations, key=lambda c: -result.relations[c])[:10]:
             typer.echo(f"| {' | '.join(show(cell))} | {100 * result.relations[cell]:.2f} |")
         if current in result.relations:
             typer.echo(f"\nBefore: {', '.join(show(current))}; F1 {100 * result.relations[current]:.2f}")
-        typer.echo(f"Best: {', '.join(show(result.best))}; F1 {100 * result.relations[result.best]:.2f}")
+        best = result.relations[result.best]
+        n_best = sum(f == best for f in result.relations.values())
+        among = f" (nearest to 0.5 of {n_best} with this F1)" if n_best > 1 else ""
+        typer.echo(f"Best: {', '.join(show(result.best))}; F1 {100 * best:.2f}{among}")
+        temperature = 1.0
+        errors: Tuple[Optional[float], Optional[float]] = (None, None)
+        if with_temperature:
+            found = calibrate(result, relations)
+            temperature, errors = found.temperature, (found.before, found.after)
+            typer.echo(
+                f"Temperature: {temperature:.3f}; expected calibration error {found.before:.4f} before, "
+                f"{found.after:.4f} after, on {found.n:,} relations between right entities. Threshold of scores: "
+                f"{threshold_settings(relations, result.best[-1], temperature)['threshold']:.4f}"  # type: ignore[arg-type]
+            )
         if output is not None:
+            performance = nlp.meta.setdefault("performance", {})
+            performance.update(zip(("relations_ece_uncalibrated", "relations_ece"), errors))
             for pipe, threshold in zip(pipes, result.best):
                 if pipe is None or threshold is None:
                     continue
-                settings = threshold_settings(pipe, threshold)
+                settings = threshold_settings(pipe, threshold, temperature)
                 # The config has the settings, too, and is what a new component is built from.
                 for place in (pipe.cfg, nlp.config["components"][pipe.name], nlp._pipe_configs[pipe.name]):
                     place.update(settings)

@@ -43,6 +43,8 @@ def create_init_from(path: Optional[str]) -> Callable[[Language], None]:
             new.model.from_bytes(old.model.to_bytes())
             for node, attrs in zip(new.model.walk(), settings):
                 node.attrs.update(attrs)
+            if getattr(old, "facts", None) and getattr(new, "facts", None) is not None:
+                new.facts |= old.facts  # these weights have seen them
 
     return init_from
 

@@ -142,16 +142,17 @@ def get_encoder_input(encoder: Model, docs: List[Doc], batch: PairBatch) -> Any:
     return (docs, batch.entities.mentions) if "marker" in encoder.attrs else docs
 
 
-def relation_scores(logits: Tensor, alpha: Optional[float]) -> numpy.ndarray:
-    """Score relations: sigmoid(f_r - f_TH), or sigmoid(f_r - logit(alpha)) where there is no threshold class.
+def relation_scores(logits: Tensor, alpha: Optional[float], temperature: float = 1.0) -> numpy.ndarray:
+    """Score relations: sigmoid((f_r - f_TH) / T), or sigmoid((f_r - logit(alpha)) / T) without a threshold class.
 
     logits (Tensor): Shape (P, 1 + R), column 0 is TH; or (P, R).
     alpha (Optional[float]): Probability from which a relation holds; None if there is a threshold class.
+    temperature (float): T, which calibration on gold documents finds.
     RETURNS (numpy.ndarray): 0.5 at the threshold. Shape (P, R).
     """
     logits = logits.double()
     above = logits[:, 1:] - logits[:, :1] if alpha is None else logits - logits.new_tensor(alpha).logit()
-    return above.sigmoid().cpu().numpy()
+    return (above / temperature).sigmoid().cpu().numpy()
 
 
 Selection = Tuple[PairBatch, Ints1d, Ints1d]  # arguments of `explain` after the encoder's output

@@ -131,6 +131,8 @@ def pack_component(name: str, component: Any, members: Members, packed: List[Pac
     if not isinstance(getattr(component, "cfg", None), dict) or any(n.param_names for n in model.walk()):
         raise ValueError(Errors.R151.format(name=name, problem="its weights are not those of a docre component"))
     members[f"{folder}/cfg.json"] = dump_json(component.cfg)
+    for extra, data in getattr(component, "get_extras", dict)().items():
+        members[f"{folder}/{extra}.json"] = dump_json(data)
     nodes = [{"name": n.name, "dims": {d: n.get_dim(d) for d in n.dim_names if n.has_dim(d)}} for n in model.walk()]
     parts: Dict[str, Any] = {"nodes": nodes, "shims": {}}
     weights, error = 0, 0.0
@@ -156,6 +158,9 @@ def pack_component(name: str, component: Any, members: Members, packed: List[Pac
 def unpack_component(component: Any, folder: str, parts: Dict[str, Any], members: Members, path: Path) -> None:
     """Give a component its settings and weights back."""
     component.cfg.update(json.loads(members[f"{folder}/cfg.json"]))
+    extras = {name: f"{folder}/{name}.json" for name in getattr(component, "extras", ())}
+    if extras:
+        component.set_extras({name: json.loads(members[m]) for name, m in extras.items() if m in members})
     nodes = list(component.model.walk())
     if [node.name for node in nodes] != [node["name"] for node in parts["nodes"]]:
         raise ValueError(Errors.R154.format(path=path, name=component.name, problem="its model has other layers"))

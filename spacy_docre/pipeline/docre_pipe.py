@@ -1,6 +1,7 @@
 """What all docre components share: streams, training steps, labels on disk, the encoder's output after use."""
 
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple, Union
 
@@ -40,6 +41,7 @@ class DocrePipe(TrainablePipe):
     """
 
     what = "annotated documents"  # what training needs, for messages
+    extras: Tuple[str, ...] = ()  # names of plain data that are stored beside settings and weights
     least: Dict[str, int] = {}  # smallest values of settings
 
     def __init__(
@@ -171,8 +173,19 @@ class DocrePipe(TrainablePipe):
 
     # Storage
 
+    def get_extras(self) -> Dict[str, Any]:
+        """RETURNS (Dict[str, Any]): Plain data, by the names in `extras`; those that there are."""
+        return {}
+
+    def set_extras(self, extras: Dict[str, Any]) -> None:
+        """Take what `get_extras` gave before saving."""
+
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
-        serialize = {"cfg": lambda: srsly.json_dumps(self.cfg), "model": self.model.to_bytes}
+        serialize: Dict[str, Callable[[], Any]] = {
+            "cfg": lambda: srsly.json_dumps(self.cfg),
+            "model": self.model.to_bytes,
+            **{name: partial(dict, data) for name, data in self.get_extras().items()},
+        }
         if "vocab" not in exclude:
             serialize["vocab"] = self.vocab.to_bytes
         return util.to_bytes(serialize, exclude)
@@ -180,6 +193,7 @@ class DocrePipe(TrainablePipe):
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "DocrePipe":
         msg = srsly.msgpack_loads(bytes_data)
         self._load_cfg(srsly.json_loads(msg["cfg"]))
+        self.set_extras({name: msg[name] for name in self.extras if name in msg and name not in exclude})
         util.from_bytes(bytes_data, {"vocab": self.vocab.from_bytes, "model": self._load_model}, exclude)
         return self
 
@@ -190,9 +204,17 @@ class DocrePipe(TrainablePipe):
             "vocab": lambda p: self.vocab.to_disk(p, exclude=exclude),
         }
         util.to_disk(path, serialize, exclude)
+        extras = self.get_extras()
+        for name in self.extras:
+            if name in extras and name not in exclude:
+                srsly.write_msgpack(Path(path) / name, extras[name])
+            else:  # of a component saved here before
+                (Path(path) / name).unlink(missing_ok=True)
 
     def from_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> "DocrePipe":
         self._load_cfg(deserialize_config(Path(path) / "cfg"))
+        names = [name for name in self.extras if (Path(path) / name).is_file() and name not in exclude]
+        self.set_extras({name: srsly.read_msgpack(Path(path) / name) for name in names})
         deserialize: Dict[str, Callable[[Path], Any]] = {
             "vocab": lambda p: self.vocab.from_disk(p, exclude=exclude),
             "model": lambda p: self._load_model(p.read_bytes()),

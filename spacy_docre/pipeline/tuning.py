@@ -1,10 +1,25 @@
 """Thresholds of mentions, clusters and relations, chosen together by strict relation F1."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Callable, Collection, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Type, TypeVar
+from typing import (
+    Any,
+    Callable,
+    Collection,
+    DefaultDict,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Optional,
+    Sequence,
+    Tuple,
+    Type,
+    TypeVar,
+)
 
+import numpy
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
@@ -12,6 +27,7 @@ from spacy.util import _pipe, raise_error
 
 from ..attributes import get_relation_data
 from ..errors import Errors
+from ..scoring.calibration import calibration_error, fit_temperature, logit, sigmoid
 from ..scoring.layers import cluster_set, entity_list, mention_set, triple_set
 from .clusters import DocreClusters
 from .docre_pipe import DocrePipe
@@ -43,12 +59,29 @@ class TuningResult:
     relations (Dict[Cell, float]): Strict relation F1 of each cell.
     mentions (Dict[Optional[float], float]): Mention F1 by mention threshold.
     clusters (Dict[Cell, float]): Cluster F1 by mention and cluster threshold.
+    judged (Dict[Cell, List[Tuple[float, bool]]]): By mention and cluster threshold the scores of relations between
+        entities that gold has, and whether gold has the relation, types ignored.
     """
 
     best: Cell
     relations: Dict[Cell, float]
     mentions: Dict[Optional[float], float]
     clusters: Dict[Cell, float]
+    judged: Dict[Cell, List[Tuple[float, bool]]]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a temperature does to the scores of reported relations between right entities.
+
+    n (int): How many there are.
+    before, after (float): Expected calibration error.
+    """
+
+    temperature: float
+    n: int
+    before: float
+    after: float
 
 
 class Tally(Counter):
@@ -96,8 +129,9 @@ def tune_thresholds(
     pipeline = list(nlp.pipeline)
     before = pipeline[: [pipe for _, pipe in pipeline].index(encoder or relations)]
     tally = Tally()
+    judged: DefaultDict[Cell, List[Tuple[float, bool]]] = defaultdict(list)
     saved = [(pipe, dict(pipe.cfg)) for pipe in (mentions, clusters, relations) if pipe is not None]
-    relations.cfg.update(threshold=min(relation_grid), alpha=0.5, evidence_mass=0.0)
+    relations.cfg.update(threshold=min(relation_grid), alpha=0.5, temperature=1.0, evidence_mass=0.0)
     prefix, attr = relations.cfg["span_cluster_prefix"], relations.cfg["relations_attr"]
     try:
         for batch in progress(list(_batches(examples, batch_size))):
@@ -120,6 +154,7 @@ def tune_thresholds(
                     for doc, ref in zip(docs, gold):
                         tally.count(("c", m, c), cluster_set(doc), cluster_set(ref))
                         _tally_relations(tally, doc, ref, (m, c), relation_grid, prefix, attr)
+                        judged[m, c].extend(_judge(doc, ref, prefix, attr))
     finally:
         for pipe, cfg in saved:
             pipe.cfg.clear()
@@ -135,7 +170,37 @@ def tune_thresholds(
         relations=scores,
         mentions={m: tally.f(("m", m)) for m in tried[0]},
         clusters={cell: tally.f(("c", *cell)) for cell in product(*tried)},
+        judged=dict(judged),
     )
+
+
+def calibrate(result: TuningResult, pipe: DocrePipe) -> Calibration:
+    """Fit a temperature to the relations that the best thresholds keep. A score presumes that the entities are right,
+    so only relations between entities that gold has are looked at.
+
+    pipe (DocrePipe): The relation component.
+    RAISES (ValueError): If there is no such relation.
+    """
+    *entities, threshold = result.best
+    kept = numpy.array([pair for pair in result.judged.get(tuple(entities), ()) if pair[0] > threshold])  # type: ignore
+    if not len(kept):
+        raise ValueError(Errors.R217)
+    scores, right = kept[:, 0], kept[:, 1].astype(bool)
+    logits = logit(scores) - (0.0 if _has_own_scale(pipe) else logit(threshold))
+    temperature = round(fit_temperature(logits, right), 6)  # stored settings have nine digits
+    before, after = (calibration_error(sigmoid(logits / t), right) for t in (1.0, temperature))
+    return Calibration(temperature, len(kept), before, after)
+
+
+def _judge(doc: Doc, ref: Doc, prefix: str, attr: str) -> Iterator[Tuple[float, bool]]:
+    """YIELDS (Tuple[float, bool]): Score of each relation between entities of the reference, and whether it has it."""
+    if get_relation_data(ref, attr) is None:
+        return
+    known = cluster_set(ref, prefix)
+    gold = {(head, label, tail) for (head, _), label, (tail, _) in triple_set(ref, prefix, attr)}
+    for ((head, _), label, (tail, _)), score in triple_list(doc, prefix, attr):
+        if head in known and tail in known:
+            yield score, (head, label, tail) in gold
 
 
 def _tally_relations(tally: Tally, doc: Doc, ref: Doc, cell: Cell, grid: Grid, prefix: str, attr: str) -> None:
@@ -170,19 +235,22 @@ def _decodings(pipe: Optional[DocrePipe], docs: List[Doc], grid: Grid) -> Iterat
 
 
 def current_threshold(pipe: DocrePipe) -> float:
-    """RETURNS (float): A component's threshold as the grids count it: for relation heads without a threshold class the
-    probability from which a relation is kept."""
-    threshold = pipe.cfg["threshold"]
-    if _has_own_scale(pipe):
-        return threshold
-    odds = [share / max(1 - share, 1e-12) for share in (threshold, pipe.cfg["alpha"])]
-    return 1 - 1 / (1 + odds[0] * odds[1])
+    """RETURNS (float): A component's threshold as the grids count it: before calibration, and for relation heads
+    without a threshold class the probability from which a relation is kept."""
+    above = logit(pipe.cfg["threshold"]) * pipe.cfg.get("temperature", 1.0)
+    return float(sigmoid(above + (0.0 if _has_own_scale(pipe) else logit(pipe.cfg["alpha"]))))
 
 
-def threshold_settings(pipe: DocrePipe, threshold: float) -> Dict[str, float]:
+def threshold_settings(pipe: DocrePipe, threshold: float, temperature: float = 1.0) -> Dict[str, float]:
     """RETURNS (Dict[str, float]): Settings that give a component a threshold of the grids. A relation head without a
-    threshold class gets it as `alpha`: the score 0.5 then lies on it."""
-    return {"threshold": threshold} if _has_own_scale(pipe) else {"threshold": 0.5, "alpha": threshold}
+    threshold class gets it as `alpha`: the score 0.5 then lies on it. The threshold of calibrated scores is calibrated
+    as they are, so that the same relations are kept."""
+    if not _has_own_scale(pipe):
+        return {"threshold": 0.5, "alpha": threshold, "temperature": temperature}
+    if "temperature" not in pipe.cfg:
+        return {"threshold": threshold}
+    moved = threshold if temperature == 1.0 else float(sigmoid(logit(threshold) / temperature))
+    return {"threshold": moved, "temperature": temperature}
 
 
 def _has_own_scale(pipe: DocrePipe) -> bool:

@@ -1,27 +1,15 @@
 """Scorers of the three entity levels in JEREX's strict sense: mentions, clusters of exact mentions, typed clusters."""
 
-from typing import Any, Callable, Dict, Iterable, Optional
+from itertools import chain
+from typing import Any, Dict, Iterable, List
 
 from spacy import registry
-from spacy.scorer import PRFScore
 from spacy.training import Example
 
 from ..attributes import CLUSTER_PREFIX, MENTIONS_KEY, has_clusters, has_mentions, has_types
+from .coreference import CONLL, count_coreference
+from .counts import ScorerFn, Tally, add_up, as_keys, compare, intervals, mean_f
 from .layers import check_same_text, cluster_set, entity_set, mention_set
-
-ScorerFn = Callable[..., Dict[str, Any]]
-
-
-def as_dict(score: PRFScore) -> Dict[str, Optional[float]]:
-    """RETURNS (Dict[str, Optional[float]]): p, r and f in [0, 1]; None where there was nothing to find and nothing was
-    found, so that a corpus without a layer does not look like a model that fails on it.
-    """
-    return dict(score.to_dict()) if len(score) else {"p": None, "r": None, "f": None}
-
-
-def as_keys(name: str, score: PRFScore) -> Dict[str, Optional[float]]:
-    """RETURNS (Dict[str, Optional[float]]): The values under `name_p`, `name_r` and `name_f`."""
-    return {f"{name}_{key}": value for key, value in as_dict(score).items()}
 
 
 @registry.scorers("spacy-docre.mention_scorer.v1")
@@ -57,20 +45,24 @@ def score_entities(examples: Iterable[Example], **cfg: Any) -> Dict[str, Any]:
     return {k: v for score in (score_mentions, score_clusters, score_types) for k, v in score(examples, **cfg).items()}
 
 
-def score_mentions(examples: Iterable[Example], *, spans_key: str = MENTIONS_KEY, **cfg: Any) -> Dict[str, Any]:
+def score_mentions(
+    examples: Iterable[Example], *, spans_key: str = MENTIONS_KEY, bootstrap: int = 0, seed: int = 0, **cfg: Any
+) -> Dict[str, Any]:
     """Score mentions over the examples whose reference has them.
 
     spans_key (str): Span group of the mentions.
-    RETURNS (Dict[str, Any]): mentions_p, mentions_r, mentions_f.
+    bootstrap, seed (int): Draws of documents for a confidence interval, 0 for none, and where they start.
+    RETURNS (Dict[str, Any]): mentions_p, mentions_r, mentions_f; with bootstrap mentions_f_interval.
 
     Source: Eberts and Ulges (EACL 2021), section 4, https://arxiv.org/abs/2102.05980
     """
-    score = PRFScore()
+    tallies: List[Tally] = []
     for example in examples:
         check_same_text(example)
         if has_mentions(example.reference, spans_key):
-            score.score_set(mention_set(example.predicted, spans_key), mention_set(example.reference, spans_key))
-    return as_keys("mentions", score)
+            pred, gold = (mention_set(doc, spans_key) for doc in (example.predicted, example.reference))
+            tallies.append({"mentions_f": compare(pred, gold)})
+    return {**as_keys("mentions_f", add_up(tallies)), **intervals(tallies, ["mentions_f"], bootstrap, seed)}
 
 
 def score_clusters(
@@ -78,21 +70,32 @@ def score_clusters(
     *,
     spans_key: str = MENTIONS_KEY,
     span_cluster_prefix: str = CLUSTER_PREFIX,
+    bootstrap: int = 0,
+    seed: int = 0,
     **cfg: Any,
 ) -> Dict[str, Any]:
     """Score clusters, singletons among them, over the examples whose reference has them.
 
     spans_key (str): Span group of the mentions: a reference with an empty one has no clusters, and says so.
     span_cluster_prefix (str): Prefix of the clusters' span groups.
-    RETURNS (Dict[str, Any]): clusters_p, clusters_r, clusters_f.
+    bootstrap, seed (int): Draws of documents for confidence intervals, 0 for none, and where they start.
+    RETURNS (Dict[str, Any]): clusters_p/r/f (exact clusters); coref_muc_p/r/f, coref_b3_p/r/f, coref_ceafe_p/r/f and
+        coref_conll_f, their mean; the same without singletons: coref_muc_no_singletons_p, ... With bootstrap the
+        interval of each F under its key with `_interval`.
     """
-    score = PRFScore()
+    tallies: List[Tally] = []
     for example in examples:
         check_same_text(example)
         if has_clusters(example.reference, spans_key, span_cluster_prefix):
-            pred = cluster_set(example.predicted, span_cluster_prefix)
-            score.score_set(pred, cluster_set(example.reference, span_cluster_prefix))
-    return as_keys("clusters", score)
+            pred, gold = (cluster_set(doc, span_cluster_prefix) for doc in (example.predicted, example.reference))
+            tallies.append({"clusters_f": compare(pred, gold), **count_coreference(pred, gold)})
+    sums = add_up(tallies)
+    scores: Dict[str, Any] = {}
+    keys = ["clusters_f", *chain.from_iterable(CONLL.values())]
+    for key in keys:
+        scores.update(as_keys(key, sums))
+    scores.update({key: mean_f(scores[part] for part in parts) for key, parts in CONLL.items()})
+    return {**scores, **intervals(tallies, keys, bootstrap, seed, CONLL)}
 
 
 def score_types(
@@ -100,18 +103,21 @@ def score_types(
     *,
     spans_key: str = MENTIONS_KEY,
     span_cluster_prefix: str = CLUSTER_PREFIX,
+    bootstrap: int = 0,
+    seed: int = 0,
     **cfg: Any,
 ) -> Dict[str, Any]:
     """Score entities, cluster and type together, over the examples whose reference types every cluster.
 
     spans_key (str): Span group of the mentions.
     span_cluster_prefix (str): Prefix of the clusters' span groups; the labels of their spans are the types.
-    RETURNS (Dict[str, Any]): types_p, types_r, types_f.
+    bootstrap, seed (int): Draws of documents for a confidence interval, 0 for none, and where they start.
+    RETURNS (Dict[str, Any]): types_p, types_r, types_f; with bootstrap types_f_interval.
     """
-    score = PRFScore()
+    tallies: List[Tally] = []
     for example in examples:
         check_same_text(example)
         if has_types(example.reference, spans_key, span_cluster_prefix):
-            pred = entity_set(example.predicted, span_cluster_prefix)
-            score.score_set(pred, entity_set(example.reference, span_cluster_prefix))
-    return as_keys("types", score)
+            pred, gold = (entity_set(doc, span_cluster_prefix) for doc in (example.predicted, example.reference))
+            tallies.append({"types_f": compare(pred, gold)})
+    return {**as_keys("types_f", add_up(tallies)), **intervals(tallies, ["types_f"], bootstrap, seed)}

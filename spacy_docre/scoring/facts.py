@@ -1,4 +1,5 @@
-"""Facts of the training data, which Ign F1 leaves out: names of head and tail mention with the relation between them.
+"""What scores know of the training data: its facts, which Ign F1 leaves out (names of head and tail mention with the
+relation between them), and how frequent each relation is.
 
 Saved as sorted 64-bit hashes. With n facts kept and q looked up, the odds that any unseen fact is taken for a seen one
 are below n * q / 2^64: for a million of each about 1 in 18 million.
@@ -6,13 +7,13 @@ are below n * q / 2^64: for a million of each about 1 in 18 million.
 
 from itertools import product
 from pathlib import Path
-from typing import Any, Collection, Iterable, Set, Tuple, Union
+from typing import Any, Collection, Dict, Iterable, Iterator, Optional, Set, Tuple, Union
 
 import srsly
 from spacy.strings import get_string_id
 from spacy.tokens import Doc
 
-from ..attributes import CLUSTER_PREFIX, RELATIONS_ATTR
+from ..attributes import CLUSTER_PREFIX, RELATIONS_ATTR, get_relation_data
 from ..errors import Errors
 from .layers import Cluster, triple_set
 
@@ -55,10 +56,24 @@ def is_known(facts: Facts, text: str, head: Cluster, label: str, tail: Cluster) 
     return any(fact in facts or hash_fact(fact) in facts for fact in named)
 
 
-def save_facts(facts: Facts, path: Union[str, Path]) -> None:
-    """Write facts as hashes: about nine bytes each, and no names of the training data leave the house."""
-    hashes = sorted({fact if isinstance(fact, int) else hash_fact(fact) for fact in facts})
-    srsly.write_msgpack(path, {"format": FORMAT, "hashes": hashes})
+def count_labels(docs: Iterable[Doc], counts: Dict[str, int], attr: str = RELATIONS_ATTR) -> Iterator[Doc]:
+    """Count the relations of each label as documents pass.
+
+    counts (Dict[str, int]): Added to.
+    YIELDS (Doc): The documents.
+    """
+    for doc in docs:
+        for record in get_relation_data(doc, attr) or ():
+            counts[record["label"]] = counts.get(record["label"], 0) + 1
+        yield doc
+
+
+def save_facts(facts: Facts, path: Union[str, Path], frequencies: Optional[Dict[str, int]] = None) -> None:
+    """Write facts as hashes: about nine bytes each, and no names of the training data leave the house.
+
+    frequencies (Optional[Dict[str, int]]): How often the training data have each label.
+    """
+    srsly.write_msgpack(path, facts_to_data(facts, frequencies))
 
 
 def load_facts(*paths: Union[str, Path]) -> Set[int]:
@@ -67,15 +82,30 @@ def load_facts(*paths: Union[str, Path]) -> Set[int]:
     RETURNS (Set[int]): Hashes, all files together.
     RAISES (ValueError): If a file is none of ours.
     """
-    hashes: Set[int] = set()
-    for path in paths:
-        if not Path(path).is_file():
-            raise ValueError(Errors.R104.format(path=path))
-        try:
-            data: Any = srsly.read_msgpack(path)
-        except ValueError:
-            data = None
-        if not isinstance(data, dict) or data.get("format") != FORMAT:
-            raise ValueError(Errors.R130.format(path=path))
-        hashes.update(data["hashes"])
-    return hashes
+    return set().union(*(read_facts(path)[0] for path in paths))
+
+
+def read_facts(path: Union[str, Path]) -> Tuple[Set[int], Optional[Dict[str, int]]]:
+    """Read one fact file; see `facts_from_data`."""
+    if not Path(path).is_file():
+        raise ValueError(Errors.R104.format(path=path))
+    try:
+        data: Any = srsly.read_msgpack(path)
+    except ValueError:
+        data = None
+    return facts_from_data(data, path)
+
+
+def facts_to_data(facts: Facts, frequencies: Optional[Dict[str, int]]) -> Dict[str, Any]:
+    """RETURNS (Dict[str, Any]): Contents of a file of facts."""
+    hashes = sorted({fact if isinstance(fact, int) else hash_fact(fact) for fact in facts})
+    return {"format": FORMAT, "hashes": hashes, "frequencies": frequencies}
+
+
+def facts_from_data(data: Any, path: Union[str, Path]) -> Tuple[Set[int], Optional[Dict[str, int]]]:
+    """RETURNS (Tuple[Set[int], Optional[Dict[str, int]]]): Hashes; frequencies of labels, None where there are none.
+    RAISES (ValueError): If these are no contents of a file of facts.
+    """
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise ValueError(Errors.R130.format(path=path))
+    return set(data["hashes"]), data.get("frequencies")

@@ -4,7 +4,8 @@ A mention is a pair of character offsets, so a predicted and a reference Doc of 
 differ, and whatever is annotated twice counts once, because sets hold it once.
 """
 
-from typing import Dict, FrozenSet, List, Set, Tuple
+from bisect import bisect_right
+from typing import Dict, FrozenSet, Iterable, List, Set, Tuple
 
 from spacy.tokens import Doc
 from spacy.training import Example
@@ -77,6 +78,14 @@ def find_support(doc: Doc, prefix: str = CLUSTER_PREFIX, attr: str = RELATIONS_A
         found = support.setdefault((entities[head], label, entities[tail]), set())
         found.update(sents[i] for i in record.get("sentences", ()) if i < len(sents))
     return support
+
+
+def find_sentences(spans: Iterable[Offsets], starts: List[int]) -> Set[int]:
+    """RETURNS (Set[int]): Numbers of the sentences that a span touches, by the sentences' first characters."""
+    found: Set[int] = set()
+    for start, end in spans:
+        found.update(range(bisect_right(starts, start) - 1, bisect_right(starts, end - 1)))
+    return found
 
 
 def check_same_text(example: Example) -> None:

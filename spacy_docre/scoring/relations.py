@@ -1,18 +1,15 @@
 """Scorer of relations: strict, without types, by cut, by label, Ign F1, and evidence."""
 
-from bisect import bisect_right
-from collections import defaultdict
-from typing import Any, Callable, DefaultDict, Dict, Iterable, List, Optional, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Set, Tuple
 
 from spacy import registry
-from spacy.scorer import PRFScore
 from spacy.tokens import Doc
 from spacy.training import Example
 
 from ..attributes import CLUSTER_PREFIX, RELATIONS_ATTR, has_relations
-from .entities import ScorerFn, as_dict, as_keys
+from .counts import Counts, ScorerFn, Tally, add_up, as_dict, as_keys, compare, intervals
 from .facts import Facts, is_known
-from .layers import Cluster, Offsets, Triple, check_same_text, entity_list, find_support
+from .layers import Cluster, Offsets, Triple, check_same_text, entity_list, find_sentences, find_support
 
 # By mention counts of head and tail. KMGRE and RSMAN both speak of M2 and mean different cuts.
 MENTION_CUTS: Dict[str, Callable[[int, int], bool]] = {
@@ -20,6 +17,10 @@ MENTION_CUTS: Dict[str, Callable[[int, int], bool]] = {
     "m2": lambda head, tail: head > 1 and tail > 1,
     "m2_rsman": lambda head, tail: head > 2 or tail > 2,
 }
+LABEL_CUTS = ("head", "mid", "tail")
+CUTS = (*MENTION_CUTS, "intra", "inter", *LABEL_CUTS)
+N_HEAD, N_TAIL = 10, 20  # labels
+PER_TYPE = "relations_per_type"
 
 
 @registry.scorers("spacy-docre.relation_scorer.v1")
@@ -34,6 +35,9 @@ def score_relations(
     span_cluster_prefix: str = CLUSTER_PREFIX,
     relations_attr: str = RELATIONS_ATTR,
     facts: Optional[Facts] = None,
+    frequencies: Optional[Dict[str, int]] = None,
+    bootstrap: int = 0,
+    seed: int = 0,
     **cfg: Any,
 ) -> Dict[str, Any]:
     """Score relations over the examples whose reference has them.
@@ -48,50 +52,89 @@ def score_relations(
     span_cluster_prefix (str): Prefix of the clusters' span groups.
     relations_attr (str): Name of the view on the relations.
     facts (Optional[Facts]): Facts of the training data, see `facts.py`. Without them Ign F1 is None.
+    frequencies (Optional[Dict[str, int]]): How often the training data have each label, see `cut_by_frequency`.
+        Without them these cuts are None.
+    bootstrap, seed (int): Draws of documents for confidence intervals, 0 for none, and where they start.
     RETURNS (Dict[str, Any]): relations_p/r/f and relations_ign_f (strict), relations_untyped_p/r/f (clusters and label
-        only), relations_f_m1, _m2, _m2_rsman, _intra, _inter (strict F of a cut), relations_per_type (label to its
-        strict p, r and f), evidence_p/r/f. None where there was nothing to find and nothing was found.
+        only), relations_f_m1, _m2, _m2_rsman, _intra, _inter, _head, _mid, _tail (strict F of a cut),
+        relations_per_type (label to its strict p, r and f), evidence_p/r/f. None where there was nothing to find and
+        nothing was found. With bootstrap the interval of each F under its key with `_interval`.
 
     Source: Eberts and Ulges (EACL 2021), section 4; Ign F1: Yao et al. (ACL 2019), https://arxiv.org/abs/1906.06127
     """
-    strict, untyped, evidence, n_known = PRFScore(), PRFScore(), PRFScore(), 0
-    cuts = {name: PRFScore() for name in (*MENTION_CUTS, "intra", "inter")}
-    per_type: DefaultDict[str, PRFScore] = defaultdict(PRFScore)
+    by_label = cut_by_frequency(frequencies or {})
+    tallies = []
     for example in examples:
         check_same_text(example)
-        reference = example.reference
-        if not has_relations(reference, relations_attr):
-            continue
-        gold_support = find_support(reference, span_cluster_prefix, relations_attr)
-        pred_support = find_support(example.predicted, span_cluster_prefix, relations_attr)
-        gold, pred = set(gold_support), set(pred_support)
-        untyped.score_set(_without_types(pred), _without_types(gold))
-        any_type = {c for c, label in entity_list(reference, span_cluster_prefix) if not label}
-        pred = {_forgive_untyped(t, any_type) for t in pred}
-        strict.score_set(pred, gold)
-        for label in {t[1] for t in gold | pred}:
-            per_type[label].score_set({t for t in pred if t[1] == label}, {t for t in gold if t[1] == label})
-        for name, holds in _cuts(reference).items():
-            cuts[name].score_set({t for t in pred if holds(t)}, {t for t in gold if holds(t)})
-        if facts is not None:
-            text = reference.text
-            n_known += sum(is_known(facts, text, head, label, tail) for (head, _), label, (tail, _) in pred & gold)
-        if reference.has_annotation("SENT_START"):
-            starts = [sent.start_char for sent in reference.sents]
-            found = {(_forgive_untyped(t, any_type), s) for t, s in _evidence(pred_support, starts)}
-            unknown = {t for t, sents in gold_support.items() if not sents}
-            evidence.score_set({(t, s) for t, s in found if t not in unknown}, _evidence(gold_support, starts))
-    return {
-        **as_keys("relations", strict),
-        **as_keys("relations_untyped", untyped),
-        "relations_ign_f": None if facts is None else _ign_f(strict, n_known),
-        **{f"relations_f_{name}": as_dict(score)["f"] for name, score in cuts.items()},
-        # Other names of two cuts, for configs and tables that read them.
-        "relations_intra_f": as_dict(cuts["intra"])["f"],
-        "relations_inter_f": as_dict(cuts["inter"])["f"],
-        "relations_per_type": {label: as_dict(score) for label, score in sorted(per_type.items())},
-        **as_keys("evidence", evidence),
+        if has_relations(example.reference, relations_attr):
+            tallies.append(count_relations(example, span_cluster_prefix, relations_attr, facts, by_label))
+    sums = add_up(tallies)
+    cuts = [f"relations_f_{name}" for name in CUTS]
+    single = ["relations_ign_f", *cuts]
+    labels = sorted(key[1] for key in sums if isinstance(key, tuple))
+    scores = {
+        **as_keys("relations_f", sums),
+        **as_keys("relations_untyped_f", sums),
+        **{key: as_dict(sums[key])["f"] for key in single},
+        "relations_per_type": {label: as_dict(sums[PER_TYPE, label]) for label in labels},
+        **as_keys("evidence_f", sums),
+        **intervals(tallies, ["relations_f", "relations_untyped_f", "evidence_f", *single], bootstrap, seed),
     }
+    # Other names of two cuts, for configs and tables that read them.
+    scores.update({f"relations_{name}_f": scores[f"relations_f_{name}"] for name in ("intra", "inter")})
+    return scores
+
+
+def count_relations(
+    example: Example, prefix: str, attr: str, facts: Optional[Facts], by_label: Dict[str, str]
+) -> Tally:
+    """Compare the relations of one document.
+
+    prefix, attr (str): Where clusters and relations lie.
+    facts (Optional[Facts]): Facts of the training data, if known.
+    by_label (Dict[str, str]): Cut of each label by its frequency; empty where that is not known.
+    RETURNS (Tally): Counts by the keys of `score_relations`, of each label by (PER_TYPE, label).
+    """
+    reference = example.reference
+    gold_support = find_support(reference, prefix, attr)
+    pred_support = find_support(example.predicted, prefix, attr)
+    any_type = {c for c, label in entity_list(reference, prefix) if not label}
+    gold, pred = set(gold_support), {_forgive_untyped(t, any_type) for t in pred_support}
+    tally: Tally = {
+        "relations_f": compare(pred, gold),
+        "relations_untyped_f": compare(_without_types(set(pred_support)), _without_types(gold)),
+    }
+    for label in {t[1] for t in gold | pred}:
+        tally[PER_TYPE, label] = compare({t for t in pred if t[1] == label}, {t for t in gold if t[1] == label})
+    for name, holds in _cuts(reference, by_label).items():
+        tally[f"relations_f_{name}"] = compare({t for t in pred if holds(t)}, {t for t in gold if holds(t)})
+    if facts is not None:
+        text, hits = reference.text, pred & gold
+        known = sum(is_known(facts, text, head, label, tail) for (head, _), label, (tail, _) in hits)
+        # Known facts leave precision, while recall stays that of all relations, as DocRED has it.
+        tally["relations_ign_f"] = Counts(len(hits) - known, len(pred) - known, len(hits), len(gold))
+    if reference.has_annotation("SENT_START"):
+        starts = [sent.start_char for sent in reference.sents]
+        found = {(_forgive_untyped(t, any_type), s) for t, s in _evidence(pred_support, starts)}
+        unknown = {t for t, sents in gold_support.items() if not sents}
+        tally["evidence_f"] = compare({(t, s) for t, s in found if t not in unknown}, _evidence(gold_support, starts))
+    return tally
+
+
+def cut_by_frequency(frequencies: Dict[str, int]) -> Dict[str, str]:
+    """Sort relation labels into the 10 most frequent ("head"), the 20 least frequent ("tail") and the rest ("mid").
+    Labels of one frequency go by name. With fewer than 30 labels the head comes first, then the tail.
+
+    frequencies (Dict[str, int]): How often the training data have each label that the model knows.
+    RETURNS (Dict[str, str]): Label to cut. Labels that are not in it are rarer than all others: they are tail, too.
+
+    Source: Guo et al. (2023), table 3
+    """
+    labels = sorted(frequencies, key=lambda label: (-frequencies[label], label))
+    cuts = dict.fromkeys(labels, "mid")
+    cuts.update(dict.fromkeys(labels[-N_TAIL:], "tail"))
+    cuts.update(dict.fromkeys(labels[:N_HEAD], "head"))
+    return cuts
 
 
 def _without_types(triples: Set[Triple]) -> Set[Triple]:
@@ -106,36 +149,18 @@ def _forgive_untyped(triple: Triple, any_type: Set[Cluster]) -> Triple:
 
 def _evidence(support: Dict[Triple, Set[Offsets]], starts: List[int]) -> Set[Tuple[Triple, int]]:
     """RETURNS (Set[Tuple[Triple, int]]): Relation and supporting sentence, by the sentences' first characters."""
-    return {(triple, sent) for triple, sents in support.items() for sent in _sentences(sents, starts)}
+    return {(triple, sent) for triple, sents in support.items() for sent in find_sentences(sents, starts)}
 
 
-def _cuts(reference: Doc) -> Dict[str, Callable[[Triple], bool]]:
+def _cuts(reference: Doc, by_label: Dict[str, str]) -> Dict[str, Callable[[Triple], bool]]:
     """RETURNS (Dict[str, Callable[[Triple], bool]]): Condition of each cut that can be told on this document."""
     cuts: Dict[str, Callable[[Triple], bool]] = {}
     for name, rule in MENTION_CUTS.items():
         cuts[name] = lambda t, rule=rule: rule(len(t[0][0]), len(t[2][0]))  # type: ignore[misc]
     if reference.has_annotation("SENT_START"):
         starts = [sent.start_char for sent in reference.sents]
-        cuts["intra"] = lambda t: bool(_sentences(t[0][0], starts) & _sentences(t[2][0], starts))
+        cuts["intra"] = lambda t: bool(find_sentences(t[0][0], starts) & find_sentences(t[2][0], starts))
         cuts["inter"] = lambda t: not cuts["intra"](t)
+    for name in LABEL_CUTS if by_label else ():
+        cuts[name] = lambda t, name=name: by_label.get(t[1], "tail") == name  # type: ignore[misc]
     return cuts
-
-
-def _sentences(cluster: Iterable[Offsets], starts: List[int]) -> Set[int]:
-    """RETURNS (Set[int]): Indices of the sentences that a mention touches, by the sentences' first characters."""
-    found: Set[int] = set()
-    for start, end in cluster:
-        found.update(range(bisect_right(starts, start) - 1, bisect_right(starts, end - 1)))
-    return found
-
-
-def _ign_f(score: PRFScore, n_known: int) -> Optional[float]:
-    """F1 with known facts taken out of precision, while recall stays that of all relations, as DocRED has it.
-
-    n_known (int): How many correct predictions the training facts hold.
-    """
-    if not len(score):
-        return None
-    precision = (score.tp - n_known) / max(score.tp + score.fp - n_known, 1)
-    recall = score.recall
-    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0

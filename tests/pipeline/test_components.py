@@ -328,6 +328,7 @@ def test_a_bad_document_spoils_nothing_for_the_others(nlp: Language):
         ("components__docre_clusters__threshold", -0.1),
         ("components__docre_relations__threshold", 2.0),
         ("components__docre_relations__top_k", 0),
+        ("components__docre_relations__temperature", 0.0),
         ("components__docre_mentions__max_span_length", 0),
         ("components__docre_clusters__max_pair_distance", -1),
         ("components__docre_relations__max_pair_distance", -1),

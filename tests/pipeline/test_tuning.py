@@ -1,12 +1,22 @@
 """Tuning finds what a full evaluation at each combination of thresholds finds."""
 
+import numpy
 import pytest
+import spacy
+from spacy.tokens import DocBin
+from typer.testing import CliRunner
 
-from spacy_docre.pipeline.tuning import find_pipe, tune_thresholds
+from spacy_docre.attributes import get_clusters, get_types, set_clusters
+from spacy_docre.cli import app
+from spacy_docre.pipeline.relations import DocreRelations
+from spacy_docre.pipeline.tuning import calibrate, current_threshold, find_pipe, tune_thresholds
 from spacy_docre.pipeline.types import DocreTypes
 from spacy_docre.readers.corpus import create_docre_corpus
+from spacy_docre.scoring.calibration import calibration_error, logit
 
 from .conftest import train
+
+GIVEN = ["mentions", "clusters", "types"]
 
 
 def test_tuning_equals_evaluation_of_each_cell(make_nlp, sample_corpus):
@@ -40,14 +50,13 @@ def test_tuning_equals_evaluation_of_each_cell(make_nlp, sample_corpus):
 
 @pytest.mark.parametrize("alone", [False, True])
 def test_given_layers_are_not_tuned(alone, make_nlp, sample_corpus):
-    given = ["mentions", "clusters", "types"]
     nlp = make_nlp()
-    reader = create_docre_corpus(sample_corpus["train"], given=given, limit=4)
+    reader = create_docre_corpus(sample_corpus["train"], given=GIVEN, limit=4)
     train(nlp, list(reader(nlp)), steps=40)
     if alone:
         for name in ("docre_mentions", "docre_clusters", "docre_types"):
             nlp.remove_pipe(name)
-    result = tune_thresholds(nlp, reader(nlp), given=given, relation_grid=(0.3, 0.5, 0.8))
+    result = tune_thresholds(nlp, reader(nlp), given=GIVEN, relation_grid=(0.3, 0.5, 0.8))
     assert set(result.mentions.values()) == set(result.clusters.values()) == {1.0}
     for cell, found in result.relations.items():
         nlp.get_pipe("docre_relations").cfg["threshold"] = cell[2]
@@ -61,3 +70,58 @@ def test_missing_component_is_named(make_nlp):
     nlp.remove_pipe("docre_types")
     with pytest.raises(ValueError, match="R212.*docre_types.*--given"):
         find_pipe(nlp, DocreTypes)
+
+
+@pytest.mark.parametrize("loss", ["AdaptiveThreshold", "BinaryCrossEntropy"])
+def test_calibration_keeps_the_relations(loss, make_nlp, sample_corpus, tmp_path):
+    """Scores change, what is reported does not: with a threshold class, and with alpha in its place."""
+    nlp = make_nlp(components__docre_relations__model__head__loss={"@losses": f"spacy-docre.{loss}.v1"})
+    reader = create_docre_corpus(sample_corpus["train"], given=GIVEN, limit=6)
+    train(nlp, list(reader(nlp)), steps=60)
+    nlp.to_disk(tmp_path / "model")
+    found = []
+    for name, options in (("plain", []), ("calibrated", ["--calibrate"])):
+        args = [str(tmp_path / "model"), sample_corpus["train"], "--given", ",".join(GIVEN), *options]
+        done = CliRunner().invoke(app, ["tune", *args, "--output", str(tmp_path / name)])
+        assert done.exit_code == 0, done.output
+        tuned = spacy.load(tmp_path / name)
+        docs = list(tuned.pipe(eg.predicted for eg in create_docre_corpus(sample_corpus["train"], given=GIVEN)(tuned)))
+        scores = {(d, r.head.id, r.label, r.tail.id): r.score for d, doc in enumerate(docs) for r in doc._.relations}
+        found.append((tuned, scores))
+    (plain, before), (calibrated, after) = found
+    assert before.keys() == after.keys() and len(before) > 20
+    pipe = calibrated.get_pipe("docre_relations")
+    t = pipe.cfg["temperature"]
+    assert t == calibrated.config["components"]["docre_relations"]["temperature"] != 1.0
+    assert f"Temperature: {t:.3f}" in done.output
+    for key, score in before.items():
+        assert logit(after[key]) == pytest.approx(logit(score) / t, abs=1e-3)
+    # Both settings are one threshold on the scale of the grids.
+    assert current_threshold(pipe) == pytest.approx(current_threshold(plain.get_pipe("docre_relations")))
+    errors = [nlp.meta["performance"]["relations_ece"] for nlp in (plain, calibrated)]
+    uncalibrated = calibrated.meta["performance"]["relations_ece_uncalibrated"]
+    assert errors[0] is None and errors[1] < uncalibrated
+    # All entities are gold here, so that the error can be had from the documents themselves.
+    gold = [doc for doc in DocBin().from_disk(sample_corpus["train"]).get_docs(nlp.vocab)]
+    right = [any((r.head.id, r.label, r.tail.id) == key[1:] for r in gold[key[0]]._.relations) for key in before]
+    for scores, error in ((before, uncalibrated), (after, errors[1])):
+        assert calibration_error(numpy.array(list(scores.values())), numpy.array(right)) == pytest.approx(error)
+
+
+def test_only_right_entities_are_judged(make_nlp, sample_corpus):
+    """Which relations hold between entities that gold does not have, nobody knows."""
+    nlp = make_nlp()
+    examples = list(create_docre_corpus(sample_corpus["train"], given=GIVEN, limit=2)(nlp))
+    train(nlp, examples, steps=20)
+    kwargs = {"given": GIVEN, "relation_grid": (0.0, 0.1)}
+    every = tune_thresholds(nlp, examples, **kwargs).judged[None, None]
+    for eg in examples:  # of each document, one entity loses its last mention
+        clusters = get_clusters(eg.reference)
+        longest = max(range(len(clusters)), key=lambda i: len(clusters[i]))
+        clusters[longest] = clusters[longest][:-1]
+        set_clusters(eg.reference, clusters, get_types(eg.reference))
+    judged = tune_thresholds(nlp, examples, **kwargs).judged[None, None]
+    assert 0 < len(judged) < len(every)
+    nothing = tune_thresholds(nlp, examples, given=GIVEN, relation_grid=(1.0,))
+    with pytest.raises(ValueError, match="R217"):
+        calibrate(nothing, find_pipe(nlp, DocreRelations))

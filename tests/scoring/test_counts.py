@@ -12,6 +12,7 @@ from spacy_docre.scoring import (
     make_relation_scorer,
     make_type_scorer,
 )
+from spacy_docre.scoring.relations import cut_by_frequency
 
 SCORERS = [make_mention_scorer(), make_cluster_scorer(), make_type_scorer(), make_relation_scorer()]
 WORDS = "Ann Lee works at Acme . She leads Acme in Rome . Bob lives in Rome .".split()
@@ -65,6 +66,7 @@ def test_gold_against_itself_is_one_everywhere(vocab):
     # M2 of RSMAN needs an entity with three mentions: there is none, neither in gold nor predicted.
     assert scores.pop("relations_f_m2_rsman") is None
     assert [scores.pop(f"evidence_{key}") for key in "prf"] == [None] * 3  # no sentence is annotated
+    assert [scores.pop(f"relations_f_{cut}") for cut in ("head", "mid", "tail")] == [None] * 3  # no frequencies
     assert set(scores.values()) == {1.0}
     assert per_type == {
         label: {"p": 1.0, "r": 1.0, "f": 1.0} for label in ("based in", "employer", "knows", "lives in")
@@ -119,6 +121,47 @@ def test_rsman_cut_counts_more_than_two_mentions(vocab):
     assert scores["relations_f_m1"] == pytest.approx(f1(1, 1 / 2))  # gold 2, predicted 1, correct 1
     assert scores["relations_f_m2"] is None
     assert scores["relations_f_m2_rsman"] == 1.0  # gold 1, predicted 1
+
+
+def test_cuts_by_frequency_by_hand(vocab):
+    """Of 32 labels, 10 are head, 2 mid, 20 tail; "b10" and "c11" are as frequent as each other, so the name decides."""
+    frequencies = {f"a{i}": 100 - i for i in range(9)}  # 9 of the 10
+    frequencies.update({"c11": 50, "b10": 50, "m": 49}, **{f"t{i:02}": i for i in range(20)})
+    entities = [("PER", [ANN]), ("ORG", [ACME1]), ("LOC", [ROME1]), ("PER", [BOB])]
+    gold = build(vocab, entities, [(0, "a0", 1), (0, "b10", 1), (0, "c11", 1), (0, "m", 1), (0, "t19", 1)])
+    # Head: gold a0, b10; predicted a0, and a0 of another pair: p 1/2, r 1/2.
+    # Mid: gold c11, m; predicted c11: p 1, r 1/2.
+    # Tail: gold t19; predicted t19, t00 and a label that training never had: p 1/3, r 1.
+    found = [(0, "a0", 1), (1, "a0", 0), (0, "c11", 1), (0, "t19", 1), (0, "t00", 1), (0, "new", 1)]
+    pred = build(vocab, entities, found)
+    scores = score(Example(pred, gold), frequencies=frequencies)
+    assert [scores[f"relations_f_{cut}"] for cut in ("head", "mid", "tail")] == pytest.approx(
+        [1 / 2, f1(1, 1 / 2), f1(1 / 3, 1)]
+    )
+    assert score(Example(pred, gold))["relations_f_head"] is None
+
+
+@pytest.mark.parametrize("n, sizes", [(1, (1, 0, 0)), (12, (10, 0, 2)), (30, (10, 0, 20)), (96, (10, 66, 20))])
+def test_head_comes_first_where_labels_are_few(n, sizes):
+    cuts = list(cut_by_frequency({str(i): 1 for i in range(n)}).values())
+    assert tuple(cuts.count(cut) for cut in ("head", "mid", "tail")) == sizes
+
+
+@pytest.mark.parametrize("level", ["mentions", "clusters", "types", "relations"])
+def test_intervals_by_bootstrap(vocab, level):
+    """Documents that are alike leave nothing to chance; where half are right and half are wrong, the middle 95 percent
+    of the draws are those of a binomial distribution."""
+    gold = gold_doc(vocab)
+    right, nothing = Example(gold.copy(), gold), Example(build(vocab, [], []), gold)
+    key = f"{level}_f_interval"
+    assert key not in score(right)
+    assert score(right, right, bootstrap=10)[key] == [1.0, 1.0]
+    found = score(*[right, nothing] * 50, bootstrap=2000)[key]
+    # 40 to 60 of 100 documents drawn are right: recall 0.4 to 0.6 at precision 1.
+    assert found == pytest.approx([f1(1, 0.4), f1(1, 0.6)], abs=0.015)
+    assert score(*[right, nothing] * 50, bootstrap=2000)[key] == found  # the seed decides
+    assert score(*[right, nothing] * 50, bootstrap=2000, seed=1)[key] != found
+    assert score(Example(gold.copy(), Doc(vocab, words=WORDS)), bootstrap=10)[key] is None
 
 
 def test_uncovered_gold_is_missed(vocab):

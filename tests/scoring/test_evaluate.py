@@ -11,8 +11,17 @@ from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 from typer.testing import CliRunner
 
-from spacy_docre.attributes import get_clusters, is_given, set_clusters, set_mentions, set_relations
-from spacy_docre.cli.evaluate import app, evaluate, read_facts
+from spacy_docre.attributes import (
+    get_clusters,
+    is_given,
+    relation_record,
+    set_clusters,
+    set_mentions,
+    set_relation_data,
+    set_relations,
+)
+from spacy_docre.cli.evaluate import app, evaluate, read_known
+from spacy_docre.readers.docred import read_docred
 from spacy_docre.scoring import (
     collect_facts,
     make_cluster_scorer,
@@ -21,6 +30,8 @@ from spacy_docre.scoring import (
     make_type_scorer,
     save_facts,
 )
+from spacy_docre.scoring.facts import hash_fact
+from spacy_docre.scoring.submission import make_submission
 
 
 class Toy:
@@ -116,7 +127,91 @@ def test_facts(paths, nlp, docs, tmp_path):
     save_facts(collect_facts(docs[1:]), saved)  # "Cy knows dee": never found, so nothing changes
     result = CliRunner().invoke(app, ["evaluate", *paths, "--facts", str(saved)])
     assert row(result.output, "Ign F1") == ["66.67"]
-    assert len(read_facts(nlp, [str(train), str(saved)])) == 2
+    assert len(read_known(nlp, [str(train), str(saved)])["facts"]) == 2
+
+
+def test_facts_that_the_model_keeps(paths, nlp, docs, tmp_path, monkeypatch):
+    """A file of facts adds to them; frequencies are the model's, else those of the file, if it has some."""
+    toy = nlp.get_pipe("docre_test_toy")
+    monkeypatch.setattr(toy, "facts", {hash_fact(("Ann", "knows", "Bob"))}, raising=False)
+    save_facts(collect_facts(docs[1:]), tmp_path / "bare.facts")
+    save_facts(collect_facts(docs[1:]), tmp_path / "train.facts", {"knows": 1})
+    assert read_known(nlp, []) == {}
+    assert read_known(nlp, [str(tmp_path / "bare.facts")])["frequencies"] is None
+    known = read_known(nlp, [str(tmp_path / "train.facts"), paths[1]])
+    assert len(set(map(str, known["facts"]))) == 4  # two by name, two by hash
+    assert known["frequencies"] == {"knows": 3}
+    monkeypatch.setattr(toy, "cfg", {**toy.cfg, "frequencies": {"knows": 7}})
+    assert read_known(nlp, [paths[1]])["frequencies"] == {"knows": 7}
+
+
+def test_tasks_and_intervals(paths, tmp_path):
+    """Each task on gold input: this pipeline does not look at given mentions, and does not type given clusters."""
+    out = tmp_path / "scores.json"
+    args = ["--tasks", "--bootstrap", "50", "--facts", paths[1], "--json", str(out)]
+    result = CliRunner().invoke(app, ["evaluate", *paths, *args])
+    assert result.exit_code == 0, result.output
+    # Of two documents the first is all right, of the other one mention of two: F1 from 2/3 to 1.
+    assert row(result.output, "Mentions")[2:] == ["85.71", "66.67 to 100.00"]
+    tables = result.output.split("\n\n")
+    task_rows = [[cell.strip() for cell in line.split("|")[1:5]] for line in tables[1].splitlines()[2:]]
+    assert [cells[3] for cells in task_rows] == ["85.71", "85.71", "0.00", "100.00", "-"]
+    assert [row(table, "all")[0] for table in tables[2:4]] == ["66.67", "100.00"]
+    assert [row(table, "head")[0] for table in tables[2:4]] == ["66.67", "100.00"]
+    assert row(tables[4], "CoNLL (mean)")[2] == "-"  # nothing is linked in either
+    scores = srsly.read_json(out)
+    assert scores["tasks"]["relations"]["relations_f"] == 1.0 and scores["relations_f_interval"][1] == 1.0
+    assert "clusters_f" not in scores["tasks"]["relations"]
+
+
+@pytest.fixture
+def docred(tmp_path):
+    """A file in DocRED's format. Its first entity is named last, and the second sentence is empty."""
+    sents = [["Ann", "knows", "Bob", "."], [], ["Bob", "likes", "Cy", "."]]
+    vertices = [[(2, 2)], [(0, 2), (2, 0)], [(0, 0)]]  # Cy, Bob, Ann
+    vertices = [[{"name": sents[s][i], "sent_id": s, "pos": [i, i + 1], "type": "X"} for s, i in v] for v in vertices]
+    path = tmp_path / "docred.json"
+    srsly.write_json(path, [{"title": "one", "sents": sents, "vertexSet": vertices, "labels": []}])
+    return path
+
+
+def test_submission_numbers_entities_as_the_original(docred, nlp):
+    (reference,) = read_docred(docred, nlp=nlp)
+    predicted = reference.copy()
+    assert get_clusters(predicted) == [[(0, 1)], [(2, 3), (4, 5)], [(6, 7)]]  # Ann, Bob, Cy
+    records = [
+        relation_record(0, "knows", 1, kb_id="P1", sentences=[0]),
+        relation_record(1, "likes", 2, sentences=[0, 1]),
+        relation_record(1, "likes", 2, sentences=[0]),
+    ]
+    set_relation_data(predicted, records)
+    found, n_lost = make_submission([Example(predicted, reference)], srsly.read_json(docred))
+    assert found == [
+        {"title": "one", "h_idx": 2, "t_idx": 1, "r": "P1", "evidence": [0]},
+        {"title": "one", "h_idx": 1, "t_idx": 0, "r": "likes", "evidence": [0, 2]},
+    ]
+    assert n_lost == 0
+    set_clusters(predicted, [[(0, 1)], [(2, 3)], [(6, 7)]])  # Bob without his second mention
+    assert make_submission([Example(predicted, reference)], srsly.read_json(docred)) == ([], 2)
+
+
+def test_submission_file(docred, paths, nlp, tmp_path):
+    corpus, out = tmp_path / "docred.spacy", tmp_path / "new" / "result.json"
+    DocBin(docs=read_docred(docred, nlp=nlp), store_user_data=True).to_disk(corpus)
+    args = ["--given", "mentions,clusters,types", "--submission", str(out), "--docred", str(docred)]
+    result = CliRunner().invoke(app, ["evaluate", paths[0], str(corpus), *args])
+    assert result.exit_code == 0, result.output
+    assert srsly.read_json(out) == [{"title": "one", "h_idx": 2, "t_idx": 1, "r": "knows", "evidence": []}]
+    assert f"1 relations in {out}; 0 between" in result.output
+    # The corpus of the other tests is not in that file; and what is no such file says so.
+    srsly.write_json(tmp_path / "other.json", [{"title": "one"}])
+    for args, code in (
+        ([paths[1], "--submission", str(out), "--docred", str(docred)], "R132"),
+        ([paths[1], "--submission", str(out), "--docred", str(tmp_path / "other.json")], "R105"),
+        ([paths[1], "--submission", str(out)], "R131"),
+    ):
+        result = CliRunner().invoke(app, ["evaluate", paths[0], *args])
+        assert result.exit_code == 1 and code in result.output, (result.output, result.exception)
 
 
 @pytest.mark.parametrize("args, code", [(["--given", "ents"], "R106"), (["--facts", "no/such.spacy"], "R104")])
