@@ -50,8 +50,8 @@ def convert_redocred(in_path: Path, out_path: Path) -> Dict[str, str]:
         paths = [in_path / "redocred" / f"{name}.json"]
         if name == "train" and (in_path / "docred" / "entities_only.json").is_file():
             paths.append(in_path / "docred" / "entities_only.json")
-        faults, vocab = Faults(), spacy.blank("en").vocab
-        docs = chain.from_iterable(read_docred(path, vocab=vocab, rel_info=names, faults=faults) for path in paths)
+        faults, nlp = Faults(), spacy.blank("en")
+        docs = chain.from_iterable(read_docred(path, nlp=nlp, rel_info=names, faults=faults) for path in paths)
         write(docs, paths, out_path / f"{name}.spacy", faults)
     return unique_labels((label, kb_id) for kb_id, label in names.items())
 

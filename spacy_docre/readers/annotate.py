@@ -28,17 +28,24 @@ def annotate_entities(
         if not mentions:
             continue
         clusters[i] = sorted({span for span, _ in mentions})
-        in_order = sorted(mentions, key=lambda mention: mention[0])
-        types = Counter(label for _, label in in_order)
-        labels[i] = types.most_common(1)[0][0]  # the earliest on ties: counters keep the order of insertion
+        types = [label for _, label in sorted(mentions, key=lambda mention: mention[0])]
+        labels[i] = choose_type(types)
         faults.repeated_mentions += len(mentions) - len(clusters[i])
-        faults.mixed_types += len(types) > 1
+        faults.mixed_types += len(set(types)) > 1
+        faults.untyped_entities += not labels[i]
     order = sorted(clusters, key=lambda i: (clusters[i], i))
     distinct = sorted({span for spans in clusters.values() for span in spans})
     faults.shared_mentions += sum(map(len, clusters.values())) - len(distinct)
+    faults.overlapping_mentions += sum(before[1] > span[0] for before, span in zip(distinct, distinct[1:]))
+    faults.without_mentions += not distinct
     set_mentions(doc, distinct)
     set_clusters(doc, [clusters[i] for i in order], [labels[i] for i in order])
     return {old: new for new, old in enumerate(order)}
+
+
+def choose_type(labels: Sequence[str]) -> str:
+    """RETURNS (str): The most frequent type of an entity's mentions, the first on ties."""
+    return Counter(labels).most_common(1)[0][0]  # counters keep the order of insertion
 
 
 def set_sent_starts(doc: Doc, starts: Iterable[int]) -> None:

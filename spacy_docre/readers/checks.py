@@ -41,11 +41,19 @@ def is_range(value: Any, n: int) -> bool:
     return isinstance(value, list) and len(value) == 2 and is_index(value[1], n + 1) and is_index(value[0], value[1])
 
 
+def parse_json(data: bytes) -> Any:
+    """RETURNS (Any): Content of JSON in UTF-8, with or without a byte order mark; a Malformed if it is none."""
+    try:
+        return json.loads(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as e:
+        return Malformed(f"it is no JSON in UTF-8 ({e})")
+
+
 def load_json(path: PathLike) -> Any:
     """RETURNS (Any): Content of a JSON file. RAISES (ValueError): If it is missing or no JSON."""
     if not Path(path).is_file():
         raise ValueError(Errors.R104.format(path=path))
-    try:
-        return json.loads(Path(path).read_bytes().decode("utf-8-sig"))
-    except (ValueError, RecursionError) as e:
-        raise ValueError(Errors.R121.format(path=path, problem=e)) from None
+    content = parse_json(Path(path).read_bytes())
+    if isinstance(content, Malformed):
+        raise ValueError(Errors.R121.format(path=path, problem=content))
+    return content

@@ -3,7 +3,7 @@
 import warnings
 from itertools import islice
 from pathlib import Path
-from typing import Iterator, List, Optional, Sequence
+from typing import Callable, Iterable, Iterator, List, Optional, Sequence, Union
 
 import numpy
 import spacy
@@ -43,7 +43,7 @@ IMPLIED = {"clusters": ("mentions",), "types": ("mentions", "clusters")}
 # spaCy 3.8.18 refuses pathlib annotations in registered functions, so the path is a string.
 @spacy.registry.readers("spacy-docre.Corpus.v1")
 def create_docre_corpus(
-    path: Optional[str],
+    path: Union[str, Callable[[Language], Iterable[Doc]], None],
     *,
     given: List[str] = [],  # noqa: B006
     limit: int = 0,
@@ -51,7 +51,8 @@ def create_docre_corpus(
 ) -> "DocreCorpus":
     """Create a reader of .spacy files, like `spacy.Corpus.v1` plus gold layers that predictions start from.
 
-    path (Optional[str]): A .spacy file, a folder that holds some, or several of these separated by commas.
+    path (Union[str, Callable[[Language], Iterable[Doc]], None]): A .spacy file, a folder that holds some, or several
+        of these separated by commas; or a block that reads another format, such as `spacy-docre.Dwie.v1`.
     given (List[str]): Gold layers that the predicted Doc starts with: tokens, sents, mentions, clusters, types.
         Clusters bring their mentions, types their clusters.
     limit (int): Number of documents to read; 0 for all.
@@ -65,7 +66,12 @@ class DocreCorpus:
     """Yield an Example per document; see `create_docre_corpus` for the arguments."""
 
     def __init__(
-        self, path: Optional[str], *, given: Sequence[str] = (), limit: int = 0, require: Sequence[str] = ()
+        self,
+        path: Union[str, Callable[[Language], Iterable[Doc]], None],
+        *,
+        given: Sequence[str] = (),
+        limit: int = 0,
+        require: Sequence[str] = (),
     ) -> None:
         for layer in given:
             if layer not in LAYERS:
@@ -103,6 +109,9 @@ class DocreCorpus:
 
     def read(self, nlp: Language) -> Iterator[Doc]:
         """YIELDS (Doc): Gold documents, file by file in alphabetical order."""
+        if callable(self.path):
+            yield from self.path(nlp)
+            return
         for path in find_files(self.path):
             try:
                 docs = DocBin().from_disk(path).get_docs(nlp.vocab)

@@ -1,7 +1,9 @@
-"""Read JSON of the DocRED family: DocRED, Re-DocRED, Revisit-DocRED, JEREX's joint split."""
+"""Read JSON of the DocRED family: DocRED (its distant part too), Re-DocRED, Revisit-DocRED, JEREX's joint split."""
 
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple, Union
 
+import spacy
+from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
@@ -11,12 +13,13 @@ from .annotate import annotate_entities
 from .checks import Malformed, PathLike, expect, is_index, is_text, load_json
 from .detokenize import spaces_after
 from .faults import Faults
+from .json_array import read_array
 
 
 def read_docred(
     path: PathLike,
     *,
-    vocab: Vocab,
+    nlp: Optional[Language] = None,
     rel_info: Optional[Dict[str, str]] = None,
     strict: bool = False,
     faults: Optional[Faults] = None,
@@ -24,19 +27,18 @@ def read_docred(
     """Read documents with gold mentions, clusters, types and relations.
 
     path (PathLike): A JSON file that holds one list of documents.
-    vocab (Vocab): Vocabulary of the new Docs.
+    nlp (Optional[Language]): Gives the vocabulary; English by default.
     rel_info (Optional[Dict[str, str]]): Name of each relation id; without it the id itself is the label.
     strict (bool): Raise at the first loss instead of dropping what is wrong.
     faults (Optional[Faults]): Counts what was found wrong, as far as the documents were read.
     YIELDS (Doc): A document with correct spaces. Relations are unannotated where it has no key `labels`.
-    RAISES (ValueError): If the file is missing or no JSON list; with `strict`, if anything in it would be dropped.
+    RAISES (ValueError): If the file is missing or no JSON list; where it is cut off, after the documents before that;
+        with `strict`, if anything in it would be dropped.
     """
+    vocab = (spacy.blank("en") if nlp is None else nlp).vocab
     faults = Faults() if faults is None else faults
-    data = load_json(path)
-    if not isinstance(data, list):
-        raise ValueError(Errors.R110.format(path=path, problem=f"it holds a {type(data).__name__}, not a list"))
     titles: Set[str] = set()
-    for position, raw in enumerate(data):
+    for position, raw in enumerate(read_array(path)):
         try:
             record = _check_document(raw)
         except Malformed as e:
@@ -78,7 +80,8 @@ def _check_document(raw: Any) -> Dict[str, Any]:
     expect(isinstance(sents, list) and all(isinstance(s, list) for s in sents), "sents is no list of token lists")
     for i, sent in enumerate(sents):
         for j, token in enumerate(sent):
-            expect(is_text(token) and token != "", f"token {j} of sentence {i} is {token!r:.40}, not a text")
+            if not is_text(token) or not token:
+                raise Malformed(f"token {j} of sentence {i} is {token!r:.40}, not a text")
     expect(any(token.strip() for sent in sents for token in sent), "it has no text")
     expect(isinstance(entities, list), "vertexSet is no list")
     for i, mentions in enumerate(entities):
@@ -134,6 +137,7 @@ def _make_doc(
     doc._.set(TITLE_ATTR, record["title"])
     entity_ids = _set_entities(doc, record, offsets, path, strict, faults)
     if record.get("labels") is not None:
+        faults.without_relations += not record["labels"]
         relations = _make_relations(record, entity_ids, sent_ids, path, rel_info, strict, faults)
         set_relation_data(doc, relations)
     return doc

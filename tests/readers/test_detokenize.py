@@ -90,7 +90,7 @@ def test_real_mentions_lie_on_token_boundaries(name):
         pytest.skip(f"{name} is not in DOCRE_DATA")
     nlp = spacy.blank("en")
     n = off = 0
-    for doc in read_docred(path, vocab=nlp.vocab):
+    for doc in read_docred(path, nlp=nlp):
         starts, ends = map(set, map(list, token_offsets(nlp.make_doc(doc.text))))
         n += len(doc.spans["mentions"])
         off += sum(m.start_char not in starts or m.end_char not in ends for m in doc.spans["mentions"])

@@ -1,0 +1,89 @@
+"""`stats`: what a corpus holds, and what is wrong with it."""
+
+import sys
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+import spacy
+import srsly
+import typer
+from tqdm import tqdm
+
+from ..readers.corpus import create_docre_corpus
+from ..readers.jsonl import read_jsonl
+from ..readers.statistics import Statistics, count_documents
+from ..scoring.report import markdown
+from . import app
+from .convert import one_line_errors
+
+CORPUS = typer.Argument(..., metavar="CORPUS", help="Gold documents: .spacy, a folder of them, or our .jsonl.")
+AGAINST = typer.Option(None, "--against", help="Another corpus, such as the training data: texts in both are named.")
+JSON = typer.Option(None, "--json", metavar="OUT", help="Write all figures and warnings to this file.")
+TOP = typer.Option(10, "--top", min=0, help="How many types and relations to list.")
+
+ROWS = {
+    "documents": "Documents",
+    "sentences": "Sentences",
+    "tokens": "Tokens",
+    "entities": "Entities",
+    "mentions": "Mentions",
+    "mentions_per_entity": "Mentions per entity",
+    "multi_mention_entities": "Entities with several mentions",
+    "documents_with_relations": "Documents with annotated relations",
+    "facts": "Facts",
+    "facts_per_document": "Facts per document",
+    "pairs": "Ordered entity pairs",
+    "pairs_without_relation": "Pairs without relation (NA)",
+    "facts_with_evidence": "Facts with evidence",
+    "facts_within_sentence": "Facts within a sentence",
+}
+AVERAGES = ("mentions_per_entity", "facts_per_document")
+
+
+@app.command("stats")
+def stats_cli(
+    corpus: str = CORPUS, against: Optional[str] = AGAINST, json: Optional[Path] = JSON, top: int = TOP
+) -> None:
+    """Say what a corpus holds, and in plain words what is wrong with it.
+
+    Example: python -m spacy_docre stats corpus/dev.spacy --against corpus/train.spacy
+    """
+    with one_line_errors():
+        found = read_statistics(corpus)
+        warnings = found.warnings(read_statistics(against) if against else None)
+        figures = found.to_dict()
+        if json is not None:
+            json.parent.mkdir(parents=True, exist_ok=True)
+            srsly.write_json(json, {**figures, "warnings": warnings})
+    typer.echo(markdown([corpus, ""], make_rows(figures)))
+    for title, key in (("Entity type", "types"), ("Relation", "labels")):
+        listed = list(figures[key].items())[:top]
+        if listed:
+            header = [f"{title} ({len(listed)} of {len(figures[key])})", ""]
+            typer.echo("\n" + markdown(header, [[name, f"{n:,}"] for name, n in listed]))
+    typer.echo("\n" + "\n".join(f"- {warning}" for warning in warnings or ["Nothing wrong was found."]))
+
+
+def read_statistics(path: str) -> Statistics:
+    """RETURNS (Statistics): What a corpus holds. RAISES (ValueError): If it can't be read, or holds no document."""
+    nlp = spacy.blank("en")
+    is_jsonl = path.endswith(".jsonl")
+    docs = read_jsonl(path, nlp=nlp) if is_jsonl else create_docre_corpus(path).read(nlp)
+    return count_documents(tqdm(docs, unit=" docs", desc=path, delay=0.5, file=sys.stderr))
+
+
+def make_rows(figures: Dict[str, Any]) -> List[List[str]]:
+    """RETURNS (List[List[str]]): Name and value, shares in percent; "-" where there is nothing to share."""
+    rows = []
+    for key, title in ROWS.items():
+        value = figures[key]
+        if value is None:
+            text = "-"
+        elif isinstance(value, int):
+            text = f"{value:,}"
+        else:
+            text = f"{value:.2f}" if key in AVERAGES else f"{100 * value:.2f} %"
+        rows.append([title, text])
+    rows.append(["Entity types", str(len(figures["types"]))])
+    rows.append(["Relations", str(len(figures["labels"]))])
+    return rows
