@@ -153,7 +153,7 @@ class DocreAdopt(Pipe):
                 spans.extend(doc.ents)
             else:
                 missing = source not in doc.spans
-                spans.extend(doc.spans.get(source, default=[]))
+                spans.extend(doc.spans[source] if source in doc.spans else ())
             if missing:
                 what = "doc.ents" if source == "ents" else f"doc.spans[{source!r}]"
                 self.warn_once(source, Warnings.RW15.format(name=self.name, what=what, title=get_title(doc)))
