@@ -3,7 +3,8 @@
 from .about import __version__
 from .attributes import install_extensions
 from .ty import Entity, Evidence, Relation
+from .visual import render
 
 install_extensions()
 
-__all__ = ["Entity", "Evidence", "Relation", "__version__"]
+__all__ = ["Entity", "Evidence", "Relation", "__version__", "render"]

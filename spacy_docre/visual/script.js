@@ -1,0 +1,269 @@
+(() => {
+  "use strict";
+  const SVG = "http://www.w3.org/2000/svg";
+
+  function setUp(section) {
+    const all = (selector) => [...section.querySelectorAll(selector)];
+    const one = (selector) => section.querySelector(selector);
+    const page = one(".docre-page");
+    const list = one(".docre-list");
+    const mentions = all(".docre-mention");
+    const relations = all("tr[data-relation]").map((row) => ({
+      row,
+      id: Number(row.dataset.relation),
+      head: Number(row.dataset.head),
+      tail: Number(row.dataset.tail),
+      names: [row.cells[1].textContent, row.cells[3].textContent],
+      label: row.cells[2].textContent.trim(),
+      score: Number(row.cells[0].dataset.key),
+      evidence: JSON.parse(row.dataset.evidence),
+      sentences: JSON.parse(row.dataset.sentences),
+    }));
+    const edges = all(".docre-edge").map((element) => ({
+      element,
+      text: element.querySelector("text"),
+      caption: element.querySelector("text").textContent,
+      relations: element.dataset.relations.split(" ").map(Number),
+    }));
+    const labels = Object.fromEntries(relations.map((r) => [r.id, r.label]));
+    let pinned = null;
+
+    // What lights up
+
+    function targetOf(element) {
+      const found = element.closest("[data-relation], [data-relations], [data-entity], [data-at]");
+      if (!found) return null;
+      const { relation, relations, entity, at } = found.dataset;
+      if (relation !== undefined) return { relations: [Number(relation)] };
+      if (relations !== undefined) return { relations: relations.split(" ").map(Number) };
+      return entity !== undefined ? { entity: Number(entity) } : { mention: Number(at) };
+    }
+
+    const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+
+    function lit(target) {
+      const on = { entities: new Set(), mentions: new Set(), sentences: new Set(), relations: new Set(), arcs: [] };
+      if (target?.mention !== undefined) on.mentions.add(target.mention);
+      if (target?.entity !== undefined) {
+        on.entities.add(target.entity);
+        mentions.filter((m) => m.dataset.entity === String(target.entity)).forEach((m) => on.mentions.add(Number(m.dataset.mention)));
+        relations.filter((r) => r.head === target.entity || r.tail === target.entity).forEach((r) => on.relations.add(r.id));
+      }
+      for (const id of target?.relations ?? []) {
+        const r = relations.find((other) => other.id === id);
+        on.relations.add(id);
+        [r.head, r.tail].forEach((entity) => on.entities.add(entity));
+        r.sentences.forEach((s) => on.sentences.add(s));
+        r.evidence.forEach(([head, tail]) => on.mentions.add(head).add(tail));
+        on.arcs.push(...r.evidence);
+        if (!r.evidence.length) {
+          mentions.filter((m) => [r.head, r.tail].includes(Number(m.dataset.entity))).forEach((m) => on.mentions.add(Number(m.dataset.mention)));
+        }
+      }
+      return on;
+    }
+
+    function show(target) {
+      const on = lit(target);
+      const near = new Set(on.entities);
+      if (target?.entity !== undefined) {
+        relations.filter((r) => on.relations.has(r.id)).forEach((r) => near.add(r.head).add(r.tail));
+      }
+      const mark = (element, is) => element.classList.toggle("docre-on", is);
+      section.classList.toggle("docre-busy", near.size > 0);
+      section.classList.toggle("docre-reading", on.sentences.size > 0);
+      mentions.forEach((m) => mark(m, on.mentions.has(Number(m.dataset.mention))));
+      all(".docre-sentence").forEach((s) => mark(s, on.sentences.has(Number(s.dataset.sentence))));
+      relations.forEach((r) => mark(r.row, on.relations.has(r.id)));
+      for (const e of edges) {
+        const shown = e.relations.filter((id) => on.relations.has(id));
+        mark(e.element, shown.length > 0);
+        e.text.textContent = target?.relations && shown.length ? shown.map((id) => labels[id]).join(", ") : e.caption;
+      }
+      all(".docre-node").forEach((n) => mark(n, near.has(Number(n.dataset.entity))));
+      drawArcs(on.arcs);
+      describe(target);
+    }
+
+    function pin(target, source) {
+      pinned = same(target, pinned) ? null : target;
+      all("[aria-pressed]").forEach((button) => {
+        button.setAttribute("aria-pressed", String(pinned !== null && same(targetOf(button), pinned)));
+      });
+      show(pinned);
+      if (pinned) reveal(source);
+    }
+
+    function reveal(source) {
+      for (const [box, selector] of [[page, ".docre-mention.docre-on"], [list, "tr.docre-on:not([hidden])"]]) {
+        const first = box?.querySelector(selector);
+        if (!first || box.contains(source)) continue;
+        const [outer, inner] = [box.getBoundingClientRect(), first.getBoundingClientRect()];
+        if (inner.top < outer.top + 30 || inner.bottom > outer.bottom) box.scrollTop += inner.top - outer.top - outer.height / 3;
+      }
+    }
+
+    // Lines between the mentions of evidence pairs
+
+    function draw(parent, name, attributes) {
+      const element = document.createElementNS(SVG, name);
+      Object.entries(attributes).forEach(([key, value]) => element.setAttribute(key, value));
+      parent.append(element);
+    }
+
+    function drawArcs(pairs) {
+      const canvas = one(".docre-arcs");
+      canvas.replaceChildren();
+      const origin = canvas.getBoundingClientRect();
+      const place = (id) => {
+        const rect = one(`[data-mention="${id}"]`).getClientRects()[0];
+        return { x: rect.x + rect.width / 2 - origin.x, top: rect.top - origin.y, bottom: rect.bottom - origin.y };
+      };
+      for (const [headId, tailId, weight] of pairs) {
+        const [head, tail] = [place(headId), place(tailId)];
+        const level = Math.abs(head.top - tail.top) < 8;
+        const down = head.top < tail.top;
+        const [y1, y2] = level ? [head.top, tail.top] : down ? [head.bottom, tail.top] : [head.top, tail.bottom];
+        const reach = level ? -Math.min(22, 8 + Math.abs(head.x - tail.x) / 12) : (y2 - y1) / 2;
+        const d = `M${head.x} ${y1}C${head.x} ${y1 + reach} ${tail.x} ${level ? y2 + reach : y2 - reach} ${tail.x} ${y2}`;
+        const opacity = 0.25 + 0.65 * weight;
+        draw(canvas, "path", { d, "stroke-opacity": opacity, "stroke-width": 1 + 1.5 * weight });
+        draw(canvas, "circle", { cx: tail.x, cy: y2, r: 3.5, "fill-opacity": opacity });
+      }
+    }
+
+    // The line below the text
+
+    function describe(target) {
+      const detail = one(".docre-detail");
+      detail.replaceChildren();
+      const say = (...parts) => {
+        const line = document.createElement("span");
+        parts.forEach((part) => line.append(part));
+        detail.append(line);
+      };
+      const tag = (name, text) => {
+        const element = document.createElement(name);
+        element.append(text);
+        return element;
+      };
+      const quote = (id) => tag("bdi", readMention(id));
+      const chosen = relations.filter((r) => target?.relations?.includes(r.id));
+      for (const r of chosen.slice(0, 4)) {
+        say(tag("b", tag("bdi", r.names[0])), ` ${r.label} `, tag("b", tag("bdi", r.names[1])), ` ${r.score.toFixed(2)}`);
+        r.evidence.slice(0, 4).forEach(([head, tail, weight]) => say(quote(head), " → ", quote(tail), ` ${Math.round(100 * weight)} %`));
+        if (r.sentences.length) say(`sentence ${r.sentences.map((s) => s + 1).join(", ")}`);
+      }
+      if (target?.entity !== undefined) {
+        const count = (n, what) => `${n} ${what}${n === 1 ? "" : "s"}`;
+        const on = lit(target);
+        const names = new Set([...on.mentions].map(readMention));
+        [...names].slice(0, 6).forEach((name) => say(tag("b", tag("bdi", name))));
+        say(`${count(on.mentions.size, "mention")}, ${count(on.relations.size, "relation")}`);
+      }
+    }
+
+    function readMention(id) {
+      return all(`[data-mention="${id}"]`).map((piece) => piece.textContent).join("");
+    }
+
+    // Filters and order
+
+    function filter() {
+      const least = Number(one(".docre-min-score").value);
+      const label = one(".docre-label").value;
+      const name = one(".docre-entity").value.trim().toLowerCase();
+      one(".docre-filters output").value = least.toFixed(2);
+      const kept = relations.filter((r) => {
+        const keep =
+          r.score >= least && (!label || r.label === label) && (!name || r.names.some((n) => n.toLowerCase().includes(name)));
+        r.row.hidden = !keep;
+        return keep;
+      });
+      const ids = new Set(kept.map((r) => r.id));
+      const nodes = new Set(kept.flatMap((r) => [r.head, r.tail]));
+      edges.forEach((e) => e.element.toggleAttribute("hidden", !e.relations.some((id) => ids.has(id))));
+      all(".docre-node").forEach((n) => n.toggleAttribute("hidden", !nodes.has(Number(n.dataset.entity))));
+      one(".docre-count").textContent = `${kept.length} of ${relations.length}`;
+      restartFocus(list, "button[aria-pressed]");
+    }
+
+    function sort(header) {
+      const column = header.cellIndex;
+      const key = [(r) => r.score, (r) => r.names[0], (r) => r.label, (r) => r.names[1]][column];
+      const before = header.getAttribute("aria-sort");
+      const down = before === "none" ? column === 0 : before === "ascending";
+      const compare = (a, b) => (column === 0 ? a - b : a.localeCompare(b));
+      all("th[aria-sort]").forEach((th) => th.setAttribute("aria-sort", "none"));
+      header.setAttribute("aria-sort", down ? "descending" : "ascending");
+      const ordered = [...relations].sort((a, b) => (down ? -1 : 1) * compare(key(a), key(b)));
+      one("tbody").append(...ordered.map((r) => r.row));
+      restartFocus(list, "button[aria-pressed]");
+    }
+
+    // Keys: one stop of Tab each for text, table and graph, arrows within
+
+    const stops = (box, selector) => [...box.querySelectorAll(selector)].filter((e) => !e.closest("[hidden]"));
+
+    function restartFocus(box, selector) {
+      stops(box, selector).forEach((element, i) => element.setAttribute("tabindex", i ? -1 : 0));
+    }
+
+    function rove(box, selector) {
+      if (!box) return;
+      restartFocus(box, selector);
+      box.addEventListener("keydown", (event) => {
+        const found = stops(box, selector);
+        const at = found.indexOf(event.target.closest(selector));
+        const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+        if (at < 0 || !step) return;
+        event.preventDefault();
+        const next = found[Math.min(Math.max(at + step, 0), found.length - 1)];
+        found[at].setAttribute("tabindex", -1);
+        next.setAttribute("tabindex", 0);
+        next.focus();
+      });
+    }
+
+    rove(page, ".docre-mention[role]");
+    rove(list, "tbody button");
+    rove(one(".docre-graph"), ".docre-node");
+    section.addEventListener("pointerover", (event) => {
+      if (event.pointerType !== "touch") show(targetOf(event.target) ?? pinned);
+    });
+    section.addEventListener("pointerleave", () => show(pinned));
+    new ResizeObserver(() => show(pinned)).observe(page);
+    section.addEventListener("focusin", (event) => {
+      if (!event.target.matches(":focus-visible")) return;
+      const target = targetOf(event.target);
+      show(target ?? pinned);
+      if (target) reveal(event.target);
+    });
+    section.addEventListener("focusout", () => show(pinned));
+    section.addEventListener("click", (event) => {
+      const header = event.target.closest("th[aria-sort]");
+      const target = targetOf(event.target);
+      if (header) sort(header);
+      else if (target) pin(target, event.target);
+      else if (pinned && page.contains(event.target)) pin(pinned);
+    });
+    section.addEventListener("keydown", (event) => {
+      if (event.key === "Escape" && pinned) pin(pinned);
+      const button = event.target.closest("[role=button]");
+      if (button && (event.key === "Enter" || event.key === " ")) {
+        event.preventDefault();
+        pin(targetOf(button), button);
+      }
+    });
+    if (list) {
+      one(".docre-filters").addEventListener("input", filter);
+      filter();
+    }
+  }
+
+  // Whatever fragments of the page are not set up yet, be it this one or another.
+  for (const section of document.querySelectorAll(".docre-doc:not([data-ready])")) {
+    section.dataset.ready = "";
+    setUp(section);
+  }
+})();
