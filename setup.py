@@ -40,6 +40,13 @@ ENTRY_POINTS = {
     ],
     "spacy_readers": [
         "spacy-docre.Corpus.v1 = spacy_docre.readers.corpus:create_docre_corpus",
+        "spacy-docre.Docred.v1 = spacy_docre.readers.sources:create_docred",
+        "spacy-docre.Dwie.v1 = spacy_docre.readers.sources:create_dwie",
+        "spacy-docre.Pubtator.v1 = spacy_docre.readers.sources:create_pubtator",
+        "spacy-docre.Jsonl.v1 = spacy_docre.readers.sources:create_jsonl",
+        "spacy-docre.Prodigy.v1 = spacy_docre.readers.sources:create_prodigy",
+        "spacy-docre.LabelStudio.v1 = spacy_docre.readers.sources:create_label_studio",
+        "spacy-docre.Brat.v1 = spacy_docre.readers.sources:create_brat",
     ],
     "spacy_scorers": [
         "spacy-docre.mention_scorer.v1 = spacy_docre.scoring.entities:make_mention_scorer",
@@ -65,7 +72,7 @@ setup(
     # The configs lie at the top of the repository, and inside the package once it is installed.
     packages=[*find_packages(include=["spacy_docre", "spacy_docre.*"]), "spacy_docre.configs"],
     package_dir={"spacy_docre.configs": "configs"},
-    package_data={"spacy_docre.configs": ["*.cfg"]},
+    package_data={"spacy_docre.configs": ["*.cfg"], "spacy_docre.visual": ["*.html", "*.css", "*.js"]},
     python_requires=">=3.10,<3.14",
     install_requires=[
         "spacy>=3.8.7,<3.9",
@@ -77,6 +84,10 @@ setup(
         "numpy>=2.0,<3",
         "scipy>=1.11",
         "rapidfuzz>=3.8",
+        "ijson>=3.2",
+        "rdflib>=7.0",
+        "networkx>=3.0",
+        "jinja2>=3.0",
         "srsly>=2.4.8",
         "wasabi>=1.1",
         "typer>=0.12",
@@ -93,6 +104,7 @@ setup(
             "pytest>=8",
             "pytest-xdist>=3.5",
             "ruff>=0.6",
+            "selenium>=4.10",
         ],
     },
     entry_points=ENTRY_POINTS,

@@ -25,17 +25,19 @@ FLOORS: Dict[str, Set[str]] = {
     "errors": set(),
     "ty": set(),
     "attributes": {"ty", "errors"},
-    "__init__": {"about", "attributes", "ty", "errors"},
+    "__init__": {"about", "visual", *GROUND},
     "losses": {"ty", "errors"},
     "layers": {"ty", "errors"},
     "models": {"layers", "losses", "ty", "errors"},
     "readers": GROUND,
     "scoring": GROUND,
     "visual": GROUND,
+    "writers": set(),
     "pipeline": {"models", "layers", "scoring", "readers.align", *GROUND},
     "packed": {"about", "models", "layers", *GROUND},
     "legacy": {"models", "layers", "losses", *GROUND},
-    "cli": {"about", "losses", "layers", "models", "pipeline", "packed", "readers", "scoring", "visual", *GROUND},
+    "cli": {"about", "losses", "layers", "models", "pipeline", "packed", "readers", "scoring", "visual", "writers"}
+    | GROUND,
     "__main__": {"cli"},
 }
 # Packages that a room does without.
@@ -43,7 +45,7 @@ KEPT_OUT = {
     **dict.fromkeys(
         ["ty", "errors", "attributes", "__init__", "about"], {"torch", "transformers", "spacy_transformers"}
     ),
-    **dict.fromkeys(["readers", "scoring", "visual"], {"torch", "transformers", "spacy_transformers"}),
+    **dict.fromkeys(["readers", "scoring", "visual", "writers"], {"torch", "transformers", "spacy_transformers"}),
     **dict.fromkeys(["losses", "layers"], {"spacy", "transformers", "spacy_transformers"}),
 }
 

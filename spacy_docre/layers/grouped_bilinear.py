@@ -57,7 +57,7 @@ def _walk(head: Tensor, tail: Tensor, block: int, chunk: int) -> Iterator[Tuple[
 class GroupedBilinear(nn.Module):
     """Classify pairs by f = W_o x + b_o with x the concatenated outer products of the vectors' groups.
 
-    PEMSCL eq. 14-15 (appendix D; Guo et al., ACL 2023), after ATLOP (Zhou et al., AAAI 2021).
+    PEMSCL eq. 14-15 (appendix D; Guo et al., 2023), after ATLOP (Zhou et al., AAAI 2021).
 
     width (int): Width of the vectors; a multiple of block_size.
     n_out (int): Number of classes.

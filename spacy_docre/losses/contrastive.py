@@ -28,7 +28,7 @@ def contrastive_loss(
     RETURNS (Tensor): Sum over the pairs with relations, in nats. Scalar.
     RAISES (ValueError): If there is no such form.
 
-    PEMSCL eq. 8-10 (Guo et al., ACL 2023); eq. 8 as printed is "in".
+    PEMSCL eq. 8-10 (Guo et al., 2023); eq. 8 as printed is "in".
     """
     if form not in FORMS:
         raise ValueError(Errors.R305.format(what="scl_form", value=form, options=", ".join(FORMS)))

@@ -12,7 +12,7 @@ def draw_negatives(gold: Tensor, ratio: float) -> Tensor:
         call; 1 for all.
     RETURNS (Tensor): Shape (P, R), bool.
 
-    PEMSCL eq. 12 (Guo et al., ACL 2023).
+    PEMSCL eq. 12 (Guo et al., 2023).
     """
     counted = torch.ones_like(gold)
     n_kept = max(1, round(ratio * gold.shape[1]))

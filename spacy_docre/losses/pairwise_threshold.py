@@ -30,7 +30,7 @@ def pairwise_threshold_loss(logits: Tensor, gold: Tensor, counted: Optional[Tens
     RETURNS (Tensor): Loss of each pair in nats, not averaged. Shape (P,).
     RAISES (ValueError): If logits and gold do not fit.
 
-    PEMSCL eq. 3-4 and the first term of eq. 12 (Guo et al., ACL 2023).
+    PEMSCL eq. 3-4 and the first term of eq. 12 (Guo et al., 2023).
     """
     x = margins(logits, gold)
     nats = binary_cross_entropy_with_logits(x, gold.to(x.dtype), reduction="none")
@@ -46,7 +46,7 @@ def pairwise_entropy(logits: Tensor, gold: Tensor, counted: Optional[Tensor] = N
     RETURNS (Tensor): Entropy of each pair in nats. Shape (P,).
     RAISES (ValueError): If logits and gold do not fit.
 
-    PEMSCL eq. 5-6 and the second term of eq. 12 (Guo et al., ACL 2023).
+    PEMSCL eq. 5-6 and the second term of eq. 12 (Guo et al., 2023).
     """
     distance = margins(logits, gold).abs()  # the entropy does not depend on the sign; without it, nothing cancels
     entropy = _keep(softplus(-distance) + distance * (-distance).sigmoid(), counted)

@@ -41,7 +41,7 @@ def configure_pairwise_moving_threshold(
 ) -> RelationLoss:
     """Configure PEMSCL's loss: pairwise moving threshold, entropy minimisation, supervised contrastive learning.
 
-    Eq. 7, 10, 11 and 13 (Guo et al., ACL 2023), all terms divided by the number of entity pairs in the batch. Defaults
+    Eq. 7, 10, 11 and 13 (Guo et al., 2023), all terms divided by the number of entity pairs in the batch. Defaults
     are those for Re-DocRED; for DocRED the paper has entropy "summed", contrast_weight 2 and temperature 2.
 
     entropy (str): "averaged" over the relations of a pair that hold, and over the others (gamma being their counts),

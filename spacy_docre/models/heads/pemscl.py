@@ -15,7 +15,7 @@ def build_pemscl_head(
     dropout: float = 0.0,
     max_pair_items: int = 2**22,
 ) -> RelationHead:
-    """Build the PEMSCL head (Guo et al., ACL 2023, appendix D).
+    """Build the PEMSCL head (Guo et al., 2023, appendix D).
 
     loss (RelationLoss): `spacy-docre.PairwiseMovingThreshold.v1`, as published, or another.
     block_size (int): Width of a group of the grouped bilinear classifier, and of the contrastive loss; divides the
