@@ -78,6 +78,10 @@ class Errors(metaclass=ErrorsWithCodes):
     )
     R211 = "'{name}': label {label!r} is unknown to the trained model. Labels are fixed at initialisation."
     R210 = "'{name}' has nothing to learn from: no training document has {what}."
+    R218 = (
+        "No combination of thresholds finds a right relation, so there is nothing to choose by. Are the corpus's labels "
+        "those of the model, and are its relations annotated? Look with `python -m spacy_docre evaluate ... --per-type`."
+    )
     R217 = "There is nothing to calibrate on: of the relations that the best thresholds keep, none lies between two entities that the gold documents have."
 
     # Packing and configs
@@ -168,6 +172,10 @@ class Warnings(metaclass=ErrorsWithCodes):
     RW16 = (
         "'{name}': {n} mentions of clusters in {title!r} begin or end inside a token and are left out. Each Doc counts "
         "its own in `doc._.docre_skipped`; this is said once."
+    )
+    RW18 = (
+        "{n} of {total} gold relations have a label that the model does not know, so they count as missed: {n_labels} of "
+        "{n_all} labels ({named}). Perhaps the corpus was converted without --rel-info."
     )
     RW17 = "{path}: not all of it could be used: {found}. `python -m spacy_docre convert` names each."
     RW11 = "The gradient of {what} is infinite or not a number: {n} update(s) left out so far. If there are many, lower the learning rate, or turn mixed_precision off."

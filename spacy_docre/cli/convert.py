@@ -275,7 +275,7 @@ def convert_docs(
     with TemporaryDirectory(prefix=f".{out_path.name}.", dir=out_path.parent) as folder:
         paths = list(_write(progress, Path(folder), out_path, vocab))
         if not sizes.documents:
-            problem = faults.messages[0] if faults.messages else "It holds none."
+            problem = faults.messages[0] if faults.messages else "It holds none, or none that was wanted."
             raise ValueError(Errors.R119.format(path=in_path, problem=problem))
         if not out_path.suffix:
             out_path.mkdir(exist_ok=True)

@@ -26,10 +26,10 @@ from ..scoring.report import TASKS, table1, table_coref, table_cuts, table_per_t
 from ..scoring.submission import make_submission
 from . import app
 from .convert import one_line_errors
-from .loading import CODE, load_pipeline
+from .loading import CODE, LabelCheck, find_relations, load_pipeline
 
 MODEL = typer.Argument(..., metavar="MODEL", help="Installed pipeline or folder.")
-CORPUS = typer.Argument(..., metavar="CORPUS", help="Gold documents: .spacy, a folder of them, or several by commas.")
+CORPUS = typer.Argument(..., metavar="CORPUS", help="Gold documents: .spacy, our .jsonl, a folder, several by commas.")
 GIVEN = typer.Option("", "--given", help=f"Gold layers to start from, by commas: {', '.join(LAYERS)}.")
 ALL_TASKS = typer.Option(False, "--tasks", help="Score each task on gold input, too: four runs instead of one.")
 JSON = typer.Option(None, "--json", metavar="OUT", help="Write all scores to this file.")
@@ -78,7 +78,9 @@ def evaluate_cli(
             spacy.require_gpu(gpu_id)
         nlp = load_pipeline(model, code)
         settings = {**read_known(nlp, facts), "bootstrap": bootstrap, "seed": seed}
-        examples, speed = predict(nlp, reader(nlp), batch_size)
+        check = LabelCheck(nlp)
+        examples, speed = predict(nlp, check.watch(reader(nlp)), batch_size)
+        check.report()
         scores = {**score(nlp, examples, **settings), "speed": speed}
         report = [table1(scores)]
         if tasks:
@@ -89,6 +91,10 @@ def evaluate_cli(
             report.insert(-1, table_cuts(scores["tasks"]["relations"], "Relations, given gold entities"))
         if per_type:
             report.append(table_per_type(scores))
+        if scores.get("relations_f") is not None and scores.get("relations_ign_f") is None:
+            report.append(
+                "Ign F1, head, mid and tail need the training data (--facts): this model does not keep its facts."
+            )
         if submission is not None:
             found, n_lost = make_submission(examples, records, **names_of(nlp), path=docred)
             write_json(submission, found)
@@ -181,11 +187,6 @@ def score_tasks(
         kept = (name, "evidence") if name == "relations" else (name,)
         found[name] = {key: value for key, value in run.items() if key.startswith(kept)}
     return found
-
-
-def find_relations(nlp: Language) -> Any:
-    """RETURNS (Any): The component that writes relations; None if there is none."""
-    return next((pipe for _, pipe in nlp.pipeline if "relations_attr" in (getattr(pipe, "cfg", None) or ())), None)
 
 
 def names_of(nlp: Language) -> Dict[str, str]:

@@ -63,7 +63,7 @@ def extract_cli(
 
     Text is UTF-8; a line of .jsonl has the keys "text" and, if wanted, "id". What is done lies in OUT.unfinished; after
     an interruption --resume goes on from there. A document that fails is listed at the end with its reason and stops
-    nothing; the exit code is 1 if none could be read.
+    nothing; the exit code is 1 if none could be read. A complete OUT that is there already is replaced.
 
     Example: python -m spacy_docre extract articles/ relations.csv --min-score 0.5
     """
@@ -76,7 +76,7 @@ def extract_cli(
         if not to_stdout and not resume and not force and journal.exists():
             raise ValueError(Errors.R170.format(journal=journal))
         if resume and not to_stdout and not journal.exists() and Path(out_path).exists():
-            typer.echo(f"Nothing to resume: {out_path} is complete.", err=True)
+            typer.echo(f"Nothing to resume: {out_path} is complete, of whatever it was made.", err=True)
             return
         failures = Failures()
         texts, total = read_texts(in_path, lines=lines, failures=failures)
@@ -388,7 +388,8 @@ def write_lines(records: Iterable[Record], path: Path) -> None:
 
 def report(n_done: int, failures: Failures, out_path: str) -> None:
     """Say on stderr what was done, and what failed why."""
-    typer.echo(f"{n_done} documents written to {'standard output' if out_path == '-' else out_path}.", err=True)
+    place = "standard output" if out_path == "-" else out_path
+    typer.echo(f"{n_done} {'document' if n_done == 1 else 'documents'} written to {place}.", err=True)
     if failures:
         typer.echo(f"{len(failures.reasons)} documents failed:", err=True)
         for name, reason in failures.reasons[:MAX_LISTED]:

@@ -15,7 +15,7 @@ from ..attributes import cluster_keys, get_relation_data, get_sentences, get_tit
 from ..errors import Errors
 from ..readers.corpus import create_docre_corpus
 from ..readers.docred import read_docred, read_rel_info
-from ..readers.faults import Faults
+from ..readers.faults import MAX_MESSAGES, Faults
 from . import app
 from .convert import REL_INFO, convert_docs, one_line_errors
 
@@ -52,8 +52,10 @@ def relabel_cli(
         typer.echo(f"{found[text]:>10,}  {text}")
     for text, titles in lists.items():
         typer.echo(f"{len(titles):>10,}  titles {text} (left out)")
-        for title in titles:
+        for title in titles[:MAX_MESSAGES]:
             typer.echo(f"{text}: {title}", err=True)
+        if len(titles) > MAX_MESSAGES:
+            typer.echo(f"{text}: {len(titles) - MAX_MESSAGES} more", err=True)
 
 
 PARTLY = "entities of ORIGINAL that share some mentions with one of CLEAN (taken for it)"

@@ -10,6 +10,7 @@ import typer
 from tqdm import tqdm
 
 from ..readers.corpus import create_docre_corpus
+from ..readers.faults import Faults
 from ..readers.jsonl import read_jsonl
 from ..readers.statistics import Statistics, count_documents
 from ..scoring.report import markdown
@@ -49,7 +50,8 @@ def stats_cli(
     Example: python -m spacy_docre stats corpus/dev.spacy --against corpus/train.spacy
     """
     with one_line_errors():
-        found = read_statistics(corpus)
+        faults = Faults()
+        found = read_statistics(corpus, faults)
         warnings = found.warnings(read_statistics(against) if against else None)
         figures = found.to_dict()
         if json is not None:
@@ -61,14 +63,21 @@ def stats_cli(
         if listed:
             header = [f"{title} ({len(listed)} of {len(figures[key])})", ""]
             typer.echo("\n" + markdown(header, [[name, f"{n:,}"] for name, n in listed]))
+    if faults:
+        typer.echo("\n" + markdown([f"Faults of {corpus}", ""], [[text, f"{n:,}"] for text, n in faults.rows()]))
+        for message in faults.messages:
+            typer.echo(message, err=True)
     typer.echo("\n" + "\n".join(f"- {warning}" for warning in warnings or ["Nothing wrong was found."]))
 
 
-def read_statistics(path: str) -> Statistics:
-    """RETURNS (Statistics): What a corpus holds. RAISES (ValueError): If it can't be read, or holds no document."""
+def read_statistics(path: str, faults: Optional[Faults] = None) -> Statistics:
+    """RETURNS (Statistics): What a corpus holds. RAISES (ValueError): If it can't be read, or holds no document.
+
+    faults (Optional[Faults]): Counts what was found wrong while our JSONL was read.
+    """
     nlp = spacy.blank("en")
     is_jsonl = path.endswith(".jsonl")
-    docs = read_jsonl(path, nlp=nlp) if is_jsonl else create_docre_corpus(path).read(nlp)
+    docs = read_jsonl(path, nlp=nlp, faults=faults) if is_jsonl else create_docre_corpus(path).read(nlp)
     return count_documents(tqdm(docs, unit=" docs", desc=path, delay=0.5, file=sys.stderr))
 
 

@@ -9,13 +9,14 @@ import typer
 from tqdm import tqdm
 
 from ..attributes import LAYERS
+from ..errors import Errors
 from ..readers.corpus import create_docre_corpus
 from . import app
 from .convert import one_line_errors
-from .loading import CODE, load_pipeline
+from .loading import CODE, LabelCheck, load_pipeline
 
 MODEL = typer.Argument(..., metavar="MODEL", help="Installed pipeline or folder.")
-CORPUS = typer.Argument(..., metavar="CORPUS", help="Gold documents: .spacy, a folder of them, or several by commas.")
+CORPUS = typer.Argument(..., metavar="CORPUS", help="Gold documents: .spacy, our .jsonl, a folder, several by commas.")
 GIVEN = typer.Option("", "--given", help=f"Gold layers to start from, by commas: {', '.join(LAYERS)}.")
 OUTPUT = typer.Option(None, "--output", "-o", help="Folder to write the tuned pipeline to; none: only report.")
 CALIBRATE = typer.Option(
@@ -57,13 +58,17 @@ def tune_cli(
 
         reader = create_docre_corpus(corpus, given=[layer.strip() for layer in given.split(",") if layer.strip()])
         nlp = load_pipeline(model, code)
+        check = LabelCheck(nlp)
         result = tune_thresholds(
             nlp,
-            reader(nlp),
+            check.watch(reader(nlp)),
             given=reader.given,
             batch_size=batch_size,
             progress=lambda batches: tqdm(batches, desc="Tuning", unit=" batches", file=sys.stderr),
         )
+        check.report()
+        if not any(result.relations.values()):
+            raise ValueError(Errors.R218)
         kinds = {"mentions": DocreMentions, "clusters": DocreClusters, "relations": DocreRelations}
         pipes = [None if name in reader.given else find_pipe(nlp, kind) for name, kind in kinds.items()]
         current = tuple(None if pipe is None else round(current_threshold(pipe), 6) for pipe in pipes)

@@ -28,6 +28,8 @@ from ..attributes import (
 from ..errors import Errors, Warnings
 from .align import align_spans, check_same_text, token_offsets
 from .annotate import set_sent_starts
+from .jsonl import read_jsonl
+from .sources import Source
 
 HAS_LAYER = {
     "tokens": lambda doc: True,
@@ -108,11 +110,14 @@ class DocreCorpus:
             warnings.warn(Warnings.RW08.format(n=n_lost), stacklevel=2)
 
     def read(self, nlp: Language) -> Iterator[Doc]:
-        """YIELDS (Doc): Gold documents, file by file in alphabetical order."""
+        """YIELDS (Doc): Gold documents, file by file; those of a folder in alphabetical order."""
         if callable(self.path):
             yield from self.path(nlp)
             return
         for path in find_files(self.path):
+            if path.suffix == ".jsonl":
+                yield from Source(read_jsonl, str(path))(nlp)
+                continue
             try:
                 docs = DocBin().from_disk(path).get_docs(nlp.vocab)
             except Exception as e:  # srsly and zlib have their own for each kind of damage
@@ -143,7 +148,7 @@ class DocreCorpus:
 
 
 def find_files(paths: Optional[str]) -> List[Path]:
-    """Find the .spacy files that a setting names.
+    """Find the .spacy files, or files of our JSONL, that a setting names.
 
     paths (Optional[str]): A file, a folder (searched with its subfolders), or several separated by commas.
     RETURNS (List[Path]): Files; those of a folder in alphabetical order.

@@ -44,6 +44,7 @@ class Faults:
     further_answers: int = _count("further answers to a text, or of other annotators (left out)")
     unanswered_texts: int = _count("texts without annotation (left out)")
     left_out: int = _count("documents without mentions (left out of this part)")
+    unknown_keys: int = _count("documents with unknown keys (the keys left out)")
     skipped_documents: int = _count("documents that could not be used (left out)")
     messages: List[str] = field(default_factory=list)
 

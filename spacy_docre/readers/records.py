@@ -19,6 +19,10 @@ from .faults import Faults
 
 Chars = Tuple[int, int]
 
+KEYS = {"id", "text", "sents", "entities", "relations"}
+ENTITY_KEYS = {"label", "mentions"}
+RELATION_KEYS = {"head", "label", "kb_id", "tail", "score", "sentences", "evidence"}
+
 
 def read_records(records: Iterable[Tuple[str, Any]], *, nlp: Language, strict: bool, faults: Faults) -> Iterator[Doc]:
     """Tokenise the text of records, and annotate it. A token that a mention or a sentence begins or ends in is split
@@ -39,6 +43,11 @@ def read_records(records: Iterable[Tuple[str, Any]], *, nlp: Language, strict: b
         except Malformed as e:
             faults.drop("skipped_documents", Errors.R115.format(where=where, problem=e), strict)
             continue
+        unknown = sorted(_unknown_keys(record))
+        if unknown:
+            problem = f"nothing is known of the key {', '.join(map(repr, unknown))}, so it is left out"
+            message = Errors.R116.format(where=where, title=record.get("id", ""), problem=problem)
+            faults.drop("unknown_keys", message, strict)
         title = record.get("id")
         if title is not None:
             faults.duplicate_titles += title in titles
@@ -78,6 +87,13 @@ def _check_record(record: Any) -> Dict[str, Any]:
     for i, relation in enumerate(record.get("relations", [])):
         _check_relation(relation, i, n, n_entities)
     return record
+
+
+def _unknown_keys(record: Dict[str, Any]) -> Set[str]:
+    """RETURNS (Set[str]): Keys of a checked record that our JSONL does not have: a slip of the pen loses a layer."""
+    found = record.keys() - KEYS
+    found |= {key for entity in record.get("entities", []) for key in entity.keys() - ENTITY_KEYS}
+    return found | {key for relation in record.get("relations", []) for key in relation.keys() - RELATION_KEYS}
 
 
 def _check_relation(relation: Any, i: int, n: int, n_entities: int) -> None:

@@ -99,7 +99,7 @@ def markdown(header: Sequence[str], rows: Sequence[Row]) -> str:
     n = max(map(len, [header, *rows]))
     header = [*header, "95 percent of draws"][:n]
     cells = [[cell.replace("|", "\\|") for cell in row] + ["-"] * (n - len(row)) for row in (header, *rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(n)]
+    widths = [max(3, *(len(row[i]) for row in cells)) for i in range(n)]
     lines: List[str] = []
     for row in cells:
         padded = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))]

@@ -32,3 +32,16 @@ def test_a_missing_corpus_is_one_line(tmp_path):
     for name in ("none.spacy", "none.jsonl"):
         result = run("stats", tmp_path / name)
         assert result.exit_code == 1 and "R104" in result.stderr and result.stderr.count("\n") == 1
+
+
+def test_what_is_wrong_with_lines_is_named(tmp_path):
+    (tmp_path / "in.jsonl").write_text('{"text": "Ada"}\nbroken\n{"text": "Ole", "relation": []}\n', encoding="utf8")
+    result = run("stats", tmp_path / "in.jsonl")
+    assert result.exit_code == 0 and "| documents that could not be used (left out)" in result.stdout
+    assert "line 2" in result.stderr and "line 3" in result.stderr and "'relation'" in result.stderr
+
+
+def test_narrow_columns_are_markdown(tmp_path):
+    (tmp_path / "in.jsonl").write_text('{"text": "Ada"}\n', encoding="utf8")
+    rule = run("stats", tmp_path / "in.jsonl").stdout.splitlines()[1]
+    assert all("--" in cell for cell in rule.split("|")[1:-1])

@@ -225,6 +225,27 @@ def test_malformed_lines_are_skipped(read, broken, problem):
         read(broken, strict=True)
 
 
+RELATION = {"head": 0, "label": "met", "tail": 1, "kbid": "P1"}
+
+
+@pytest.mark.parametrize(
+    "slip",
+    [
+        {"relation": []},
+        {"entities": [{"type": "PER", "mentions": [[0, 3]]}]},
+        {"entities": [{"mentions": [[0, 3]]}, {"mentions": [[4, 7]]}], "relations": [RELATION]},
+    ],
+)
+def test_unknown_keys_are_named(tmp_path, slip):
+    path = tmp_path / "slip.jsonl"
+    path.write_text(json.dumps({"text": "Ada met Ole", **slip}) + "\n", encoding="utf8")
+    faults = Faults()
+    assert len(list(read_jsonl(path, faults=faults))) == 1
+    assert faults.unknown_keys == 1 and "line 1" in faults.messages[0] and "the key '" in faults.messages[0]
+    with pytest.raises(ValueError, match="R116"):
+        list(read_jsonl(path, strict=True))
+
+
 def test_missing_file(tmp_path):
     with pytest.raises(ValueError, match="R104"):
         list(read_jsonl(tmp_path / "none.jsonl"))

@@ -1,6 +1,7 @@
 """The command `evaluate`, with a pipeline that finds capitalised words instead of a trained one."""
 
 import gc
+import json
 import weakref
 
 import pytest
@@ -219,6 +220,23 @@ def test_one_line_errors(paths, args, code):
     result = CliRunner().invoke(app, ["evaluate", *paths, *args])
     assert result.exit_code == 1
     assert code in result.output and "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("command", ["evaluate", "tune"])
+def test_labels_that_the_model_does_not_know(tiny_nlp, tmp_path, command):
+    """All zeros must not come in silence; the corpus may be JSONL, too."""
+    corpus = tmp_path / "other.jsonl"
+    record = {
+        "text": "Ada met Ole.",
+        "entities": [{"label": "PER", "mentions": [[0, 3]]}, {"label": "PER", "mentions": [[8, 11]]}],
+        "relations": [{"head": 0, "label": "P9999", "tail": 1}],
+    }
+    corpus.write_text(json.dumps(record) + "\n", encoding="utf8")
+    tiny_nlp.to_disk(tmp_path / "model")
+    given = ["--given", "mentions,clusters,types"]
+    result = CliRunner().invoke(app, [command, str(tmp_path / "model"), str(corpus), *given])
+    assert "RW18" in result.stderr and "1 of 1 gold relations" in result.stderr and "'P9999'" in result.stderr
+    assert result.exit_code == (command == "tune") and ("R218" in result.stderr) == (command == "tune")
 
 
 def test_missing_corpus(paths):
