@@ -2,10 +2,12 @@
 
 import shutil
 from pathlib import Path
+from typing import Any, Dict, Optional
 
 import typer
 
 from ..errors import Errors
+from ..readers.checks import load_json
 from . import app
 from .convert import one_line_errors
 from .loading import load_pipeline
@@ -15,24 +17,50 @@ OUT = typer.Argument(..., metavar="OUT", help="File to write, such as en_docre.z
 PACKED = typer.Argument(..., metavar="PACKED", help="File that `pack` wrote.")
 OUT_DIR = typer.Argument(..., metavar="OUT_DIR", help="Folder to write the pipeline to.")
 NAME = typer.Option("docre", "--name", "-n", help="Name of the pipeline, without its language.")
+CARD = typer.Option(None, "--card", metavar="IN", help="JSON object with description, author, license, notes, ….")
+SCORES = typer.Option(None, "--scores", metavar="IN", help="Scores to keep in the model: JSON that `evaluate` wrote.")
 FORCE = typer.Option(False, "--force", "-f", help="Replace what OUT_DIR holds.")
 
 
 @app.command("pack")
-def pack_cli(model: str = MODEL, out: Path = OUT, name: str = NAME) -> None:
+def pack_cli(
+    model: str = MODEL,
+    out: Path = OUT,
+    name: str = NAME,
+    card: Optional[Path] = CARD,
+    scores: Optional[Path] = SCORES,
+) -> None:
     """Pack a trained pipeline into one file: large weights as 8-bit integers, no code, no pickle.
 
-    Example: python -m spacy_docre pack training/model-best assets/en_docre.zip
+    The card and the scores come to lie in its meta.json, which `spacy package` makes a README of.
+
+    Example: python -m spacy_docre pack training/model-best assets/en_docre.zip --card assets/en_docre.json
     """
-    from ..packed import pack_pipeline, write_archive  # imports torch, which other commands do without
+    from ..packed import META_KEYS, pack_pipeline, write_archive  # imports torch, which other commands do without
 
     with one_line_errors():
-        members, components = pack_pipeline(load_pipeline(model), name=name)
+        words, performance = read_object(card), read_object(scores)
+        unknown = sorted(words.keys() - set(META_KEYS))
+        if unknown:
+            raise ValueError(Errors.R168.format(path=card, unknown=unknown, known=", ".join(META_KEYS)))
+        nlp = load_pipeline(model)
+        nlp.meta.update(words)
+        if scores is not None:
+            nlp.meta["performance"] = performance
+        members, components = pack_pipeline(nlp, name=name)
         write_archive(out, members)
     typer.echo(f"{'component':<24} {'weights':>12}  largest relative error")
     for component in components:
         typer.echo(f"{component.name:<24} {component.weights:>12,}  {component.error:.4f}")
     typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
+
+
+def read_object(path: Optional[Path]) -> Dict[str, Any]:
+    """RETURNS (Dict[str, Any]): A JSON object; empty where there is no path. RAISES (ValueError): If it is none."""
+    content = {} if path is None else load_json(path)
+    if not isinstance(content, dict):
+        raise ValueError(Errors.R167.format(path=path, kind=type(content).__name__))
+    return content
 
 
 @app.command("unpack")

@@ -1,4 +1,4 @@
 from .archive import read_archive, write_archive
-from .pipeline import PackedComponent, pack_pipeline, unpack_pipeline
+from .pipeline import META_KEYS, PackedComponent, pack_pipeline, unpack_pipeline
 
-__all__ = ["PackedComponent", "pack_pipeline", "read_archive", "unpack_pipeline", "write_archive"]
+__all__ = ["META_KEYS", "PackedComponent", "pack_pipeline", "read_archive", "unpack_pipeline", "write_archive"]

@@ -132,6 +132,24 @@ def test_commands(nlp, tmp_path):
     assert missing.exit_code == 1 and "R304" in missing.output and not (tmp_path / "out2").exists()
 
 
+def test_card_and_scores(nlp, tmp_path):
+    """Both come back by unpacking; what is no card or no scores is refused before anything is written."""
+    nlp.to_disk(tmp_path / "model")
+    (tmp_path / "card.json").write_text('{"description": "Finds relations.", "license": "MIT", "notes": "| F1 |"}')
+    (tmp_path / "scores.json").write_text('{"relations_f": 0.25, "tasks": {"types": {"types_f": 0.5}}}')
+    (tmp_path / "other.json").write_text('{"licence": "MIT"}')
+    (tmp_path / "list.json").write_text("[1]")
+    arguments = ["pack", str(tmp_path / "model"), str(tmp_path / "x.zip")]
+    for option, name, code in (("--card", "other", "R168"), ("--card", "list", "R167"), ("--scores", "list", "R167")):
+        refused = CliRunner().invoke(app, [*arguments, option, str(tmp_path / f"{name}.json")])
+        assert refused.exit_code == 1 and code in refused.output and not (tmp_path / "x.zip").exists()
+    files = ["--card", str(tmp_path / "card.json"), "--scores", str(tmp_path / "scores.json")]
+    assert CliRunner().invoke(app, [*arguments, *files]).exit_code == 0
+    meta = unpack_pipeline(read_archive(tmp_path / "x.zip"), tmp_path / "x.zip").meta
+    assert (meta["description"], meta["license"], meta["notes"]) == ("Finds relations.", "MIT", "| F1 |")
+    assert meta["performance"] == {"relations_f": 0.25, "tasks": {"types": {"types_f": 0.5}}}
+
+
 def test_force_replaces_pipelines_only(packed, tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     done = CliRunner().invoke(app, ["unpack", str(packed), str(tmp_path), "--force"])
