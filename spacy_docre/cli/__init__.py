@@ -17,7 +17,7 @@ def main() -> None:
     """Document-level relation extraction in spaCy."""
 
 
-from . import (
+from . import (  # noqa: E402, F401
     annotate,
     benchmark,
     config,
@@ -32,4 +32,4 @@ from . import (
     show,
     stats,
     tune,
-)  # noqa: E402, F401
+)
