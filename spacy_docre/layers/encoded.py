@@ -199,6 +199,10 @@ class EncodedBatch:
     def width(self) -> int:
         return self.hidden.shape[-1]
 
+    @property
+    def n_heads(self) -> int:
+        return next(t.shape[1] for t in (self.queries, self.attention) if t is not None)
+
     def pieces(self) -> Tensor:
         """RETURNS (Tensor): Vector of each word piece, special pieces and padding left out. Shape (W, H)."""
         return self.hidden.reshape(-1, self.width).index_select(0, self.index(self.layout.piece_rows))

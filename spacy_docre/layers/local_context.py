@@ -152,8 +152,7 @@ def attend(encoded: EncodedBatch, rows: WindowRows, wanted: Ints1d) -> Iterator[
     """
     if not len(wanted):
         return
-    n_heads = next(t.shape[1] for t in (encoded.queries, encoded.attention) if t is not None)
-    for windows in encoded.window_groups(wanted, MAX_ROW_ITEMS // int(n_heads * rows.n_pieces.max())):
+    for windows in encoded.window_groups(wanted, MAX_ROW_ITEMS // int(encoded.n_heads * rows.n_pieces.max())):
         width = int(rows.n_pieces[windows.number].max())
         yield WindowAttention(windows, windows.attention_rows(rows.position[windows.number, :width]))
 

@@ -65,16 +65,24 @@ def make_kmgre_config() -> Config:
     return config
 
 
+def make_bilinear_kmgre_config() -> Config:
+    config = make_kmgre_config()
+    config["components"]["docre_relations"]["model"]["head"]["scorer"] = "bilinear"
+    return config
+
+
 ENCODERS = {"shared": share_encoder, "marked": mark_mentions, "marked twice": mark_twice}
 HEADS = {
     "atlop": lambda: make_config("atlop"),
     "pemscl": lambda: make_config("pemscl"),
     "rsman": lambda: make_config("rsman"),
     "kmgre": make_kmgre_config,
+    "kmgre bilinear": make_bilinear_kmgre_config,
     "jerex_mrc": lambda: make_config("jerex_mrc"),
     "jerex_grc": lambda: make_config("jerex_grc"),
     "docs": read_page_config,
 }
+RATES = {"kmgre bilinear": 0.001}  # it diverges at the others' rate
 LOSSES = ["spacy-docre.AdaptiveThreshold.v1", "spacy-docre.BinaryCrossEntropy.v1"]
 CELLS = [("shared", head, loss) for head in HEADS for loss in LOSSES]
 OWN = {"pemscl": "spacy-docre.PairwiseMovingThreshold.v1", "docs": "acme.FocalLoss.v1"}
@@ -118,7 +126,7 @@ class Cell:
         self.nlp = build(encoder, head, loss, path, folder)
         self.path = path
         self.pipe: Any = self.nlp.get_pipe("docre_relations")
-        self.gradients = train(self.nlp, path)
+        self.gradients = train(self.nlp, path, RATES.get(head, 0.005))
 
     @property
     def module(self) -> Any:
@@ -146,12 +154,12 @@ class Cell:
         return found
 
 
-def train(nlp: Language, path: str) -> Dict[str, float]:
+def train(nlp: Language, path: str, rate: float) -> Dict[str, float]:
     """Train until all is learned by heart, or 400 steps.
 
     RETURNS (Dict[str, float]): Largest gradient of each parameter of the relation model in all steps.
     """
-    optimizer = Adam(0.005, L2=0.0, use_averages=False, grad_clip=1.0)
+    optimizer = Adam(rate, L2=0.0, use_averages=False, grad_clip=1.0)
     module: Any = nlp.get_pipe("docre_relations").model.shims[0].module  # type: ignore[attr-defined]
     largest = {name: 0.0 for name, _ in module.named_parameters()}
     examples = read(nlp, path)

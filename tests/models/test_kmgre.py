@@ -33,6 +33,8 @@ def make_head(n_out=N_OUT, width=WIDTH, second=False, phase="warmup", n_e_steps=
         "key_classifier": True,
         "fusion": True,
         "xi": XI,
+        "scorer": "linear",
+        "block_size": 4,
         "mention_pooling": "mean",
         "dropout": 0.0,
         "max_pair_items": 2**10,
@@ -67,13 +69,15 @@ def average(rows):
 
 
 def twin_scores(scorer, encoded, doc, pooling="mean"):
-    """w x + b of all mention pairs of the ordered entity pairs of a document: KMGRE eq. 4-8.
+    """w x + b of all mention pairs of the ordered entity pairs of a document: KMGRE eq. 4-8. Or the bilinear scores.
 
     RETURNS: For each entity pair the scores of its mention pairs.
     """
     pieces, bounds, entities = doc
     starts = [0, *numpy.cumsum(pieces).tolist()]
-    weight, bias = list_rows(scorer.linear.weight), list_rows(scorer.linear.bias)
+    bilinear = hasattr(scorer, "decoder")
+    if not bilinear:
+        weight, bias = list_rows(scorer.linear.weight), list_rows(scorer.linear.bias)
     windows = []  # hidden states and attention, position by position
     for w, (first, last) in enumerate(bounds):
         n = last - first + 2
@@ -116,7 +120,25 @@ def twin_scores(scorer, encoded, doc, pooling="mean"):
             own.append(average([pool([sum(c) for c in zip(*[row(span, w, k) for k in heads])], w) for w in held]))
         return average(own)
 
+    def transform(own, of_context, span, c):
+        """tanh(W m + b + W_c c)."""
+        rows = zip(list_rows(own.weight), list_rows(own.bias), list_rows(of_context.weight))
+        m = vector(span)
+        return [math.tanh(sum(a * x for a, x in zip(w, m)) + b + sum(a * x for a, x in zip(v, c))) for w, b, v in rows]
+
+    def bilinear_score(one, other):
+        """Of group p: (z_i of p) (z_j of p)^T, all of them one behind the other, row by row."""
+        c = [x / encoded.n_heads for x in context(one, other)]
+        z_i = transform(scorer.head, scorer.head_context, one, c)
+        z_j = transform(scorer.tail, scorer.tail_context, other, c)
+        n = scorer.decoder.block_size
+        x = [a * b for p in range(0, WIDTH, n) for a in z_i[p : p + n] for b in z_j[p : p + n]]
+        columns = zip(zip(*list_rows(scorer.decoder.weight)), list_rows(scorer.decoder.bias))
+        return [sum(a * b for a, b in zip(column, x)) + bias for column, bias in columns]
+
     def score(one, other):
+        if bilinear:
+            return bilinear_score(one, other)
         x = [*vector(one), *vector(other), *context(one, other)]  # eq. 5
         return [sum(a * b for a, b in zip(row, x)) + c for row, c in zip(weight, bias)]
 
@@ -193,9 +215,11 @@ def second_of(encoded, other):
 @pytest.mark.parametrize("doc", [ONE, TWO], ids=["one window", "two windows"])
 @pytest.mark.parametrize("pooling", ["start", "mean", "max"])
 @pytest.mark.parametrize("attention", [False, True])
-def test_scores_of_mention_pairs(doc, pooling, attention):
-    """Eq. 4-6 with all relations, eq. 7-8 with one output."""
-    module, encoded, batch = make_head(mention_pooling=pooling), encode(doc, attention=attention), make_batch(doc)
+@pytest.mark.parametrize("scorer", ["linear", "bilinear"])
+def test_scores_of_mention_pairs(doc, pooling, attention, scorer):
+    """Eq. 4-6 with all relations, or ATLOP's classifier in the place of eq. 6; eq. 7-8 with one output."""
+    module = make_head(mention_pooling=pooling, scorer=scorer)
+    encoded, batch = encode(doc, attention=attention), make_batch(doc)
     module.train()
     scores = module(encoded, batch)
     for scorer, found in (
@@ -306,7 +330,16 @@ def learn(module, encoded, batch, gold, loss=LOSSES[True]):
 @pytest.mark.parametrize("fusion", [True, False])
 def test_gradient_is_the_slope(doc, phase, fusion):
     """Down to hidden states, queries and keys. Only what learns has one."""
-    module, encoded, batch = make_head(phase=phase, n_e_steps=900, fusion=fusion), encode(doc), make_batch(doc)
+    check_slope(doc, phase, fusion=fusion)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_gradient_of_the_bilinear_scorer_is_the_slope(phase):
+    check_slope(TWO, phase, scorer="bilinear")
+
+
+def check_slope(doc, phase, **settings):
+    module, encoded, batch = make_head(phase=phase, n_e_steps=900, **settings), encode(doc), make_batch(doc)
     gold = draw_gold(len(batch))
     tensors = [t.requires_grad_() for t in (encoded.hidden, encoded.queries, encoded.keys)]
     if phase == "warmup":  # the pseudo labels come from the extractor, without gradient: they may not jump here
@@ -355,11 +388,13 @@ def test_dropout_where_something_learns(phase):
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_parts_give_the_same(phase):
+@pytest.mark.parametrize("scorer", ["linear", "bilinear"])
+def test_parts_give_the_same(phase, scorer):
     """Few mention pairs at a time: scores, loss and gradients are those of all at once."""
     found = []
     for items in (2**20, 1):
-        module, encoded, batch = make_head(max_pair_items=items), encode(ONE, TWO).leaves(), make_batch(ONE, TWO)
+        module, batch = make_head(max_pair_items=items, scorer=scorer), make_batch(ONE, TWO)
+        encoded = encode(ONE, TWO).leaves()
         torch.manual_seed(0)
         for parameter in module.parameters():
             torch.nn.init.normal_(parameter)

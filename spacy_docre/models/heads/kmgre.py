@@ -1,7 +1,7 @@
 """The KMGRE head: mention pairs are classified, and those fused that a second classifier holds for the key ones."""
 
 from functools import partial
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy
 import torch
@@ -13,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from ...layers.encoded import EncodedBatch
 from ...layers.evidence import SentenceShares, add_up_sentences, join_shares
 from ...layers.feedforward import SplitLinear, make_rare_bias
+from ...layers.grouped_bilinear import GroupedBilinear
 from ...layers.key_pairs import choose_key_pairs, fuse_logits, label_key_pairs, strongest_logits
 from ...layers.local_context import attend, lay_out_rows, meet, pool_contexts
 from ...layers.mention_context import KMGRE, headwise_attention
@@ -22,6 +23,8 @@ from ...ty import EntityBatch, PairBatch
 from ..bridge import Scores
 from ..relation_model import Explanation, PhaseLengths, RelationHead, RelationLoss
 from .atlop import POOLINGS, check_choice, pool_mentions
+
+SCORERS = ("linear", "bilinear")
 
 
 class MentionPairScorer(nn.Module):
@@ -49,20 +52,73 @@ class MentionPairScorer(nn.Module):
         head, tail (Ints1d): Rows of the two mentions of each pair. Shape (N,).
         RETURNS (Tensor): Shape (N, n_out).
         """
-        first, last = encoded.layout.mention_pieces(entities.mentions)
-        mentions = self.dropout(pool_mentions(encoded, first, last, self.mention_pooling))
-        n = max(len(first), 1)
-        low, high = numpy.minimum(head, tail), numpy.maximum(head, tail)
-        keys, unordered = numpy.unique(low * n + high, return_inverse=True)
-        rows = lay_out_rows(encoded, first, last, numpy.arange(len(first)))
-        context = pool_contexts(encoded, rows, keys // n, keys % n, KMGRE, self.project)
+        mentions, context, pair = pool_pairs(encoded, entities, head, tail, self.mention_pooling, self.project)
+        mentions = self.dropout(mentions)
         as_head = self.linear.part(0, mentions).index_select(0, encoded.index(head))
         as_tail = self.linear.part(1, mentions).index_select(0, encoded.index(tail))
-        return as_head + as_tail + context.index_select(0, encoded.index(unordered))
+        return as_head + as_tail + context.index_select(0, pair)
 
     def project(self, hidden: Tensor) -> Tensor:
         """RETURNS (Tensor): What word pieces add to scores of pairs that attend to them. (..., H) -> (..., n_out)."""
         return self.linear.part(2, self.dropout(hidden))
+
+
+class BilinearPairScorer(nn.Module):
+    """ATLOP's classifier on mention pairs, in the place of KMGRE eq. 6: z_i = tanh(W_h h_i + W_c1 c_ij),
+    z_j = tanh(W_t h_j + W_c2 c_ij), and the grouped bilinear form of the two.
+
+    c_ij is the context of eq. 4 divided by the number of heads, so that it is as long as a hidden state. What is given
+    and returned: see MentionPairScorer.
+
+    block_size (int): Width of a group; divides the encoder's width.
+    max_pair_items (int): Numbers of pair features that are held at a time.
+    """
+
+    def __init__(
+        self, width: int, n_out: int, *, mention_pooling: str, dropout: float, block_size: int, max_pair_items: int
+    ) -> None:
+        super().__init__()
+        self.mention_pooling = mention_pooling
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(width, width)
+        self.tail = nn.Linear(width, width)
+        self.head_context = nn.Linear(width, width, bias=False)
+        self.tail_context = nn.Linear(width, width, bias=False)
+        self.decoder = GroupedBilinear(width, n_out, block_size=block_size, max_pair_items=max_pair_items)
+        self.decoder.bias = make_rare_bias(n_out)
+
+    def forward(self, encoded: EncodedBatch, entities: EntityBatch, head: Ints1d, tail: Ints1d) -> Tensor:
+        """See MentionPairScorer."""
+        mentions, context, pair = pool_pairs(encoded, entities, head, tail, self.mention_pooling, lambda x: x)
+        mentions, context = self.dropout(mentions), self.dropout(context / encoded.n_heads)
+        z_head = torch.tanh(self.head(mentions)[encoded.index(head)] + self.head_context(context)[pair])
+        z_tail = torch.tanh(self.tail(mentions)[encoded.index(tail)] + self.tail_context(context)[pair])
+        return self.decoder(z_head, z_tail)
+
+
+def pool_pairs(
+    encoded: EncodedBatch,
+    entities: EntityBatch,
+    head: Ints1d,
+    tail: Ints1d,
+    pooling: str,
+    project: Callable[[Tensor], Tensor],
+) -> Tuple[Tensor, Tensor, Tensor]:
+    """Pool the vectors of mentions, and the contexts of mention pairs (KMGRE eq. 4).
+
+    head, tail (Ints1d): Rows of the two mentions of each pair. Shape (N,).
+    pooling (str): How a mention's vector is made from its word pieces.
+    project (Callable[[Tensor], Tensor]): Maps hidden states (..., H) to what the contexts are pooled from (..., K).
+    RETURNS (Tuple[Tensor, Tensor, Tensor]): Vectors (M, H), contexts of the unordered pairs (U, K), and which of these
+        each pair has (N,).
+    """
+    first, last = encoded.layout.mention_pieces(entities.mentions)
+    n = max(len(first), 1)
+    low, high = numpy.minimum(head, tail), numpy.maximum(head, tail)
+    keys, unordered = numpy.unique(low * n + high, return_inverse=True)
+    rows = lay_out_rows(encoded, first, last, numpy.arange(len(first)))
+    context = pool_contexts(encoded, rows, keys // n, keys % n, KMGRE, project)
+    return pool_mentions(encoded, first, last, pooling), context, encoded.index(unordered)
 
 
 class KmgreHead(nn.Module):
@@ -85,15 +141,23 @@ class KmgreHead(nn.Module):
         key_classifier: bool,
         fusion: bool,
         xi: float,
+        scorer: str,
+        block_size: int,
         mention_pooling: str,
         dropout: float,
         max_pair_items: int,
     ) -> None:
         super().__init__()
-        build = partial(MentionPairScorer, mention_pooling=mention_pooling, dropout=dropout)
-        self.extractor = build(width, n_out)
-        self.extractor.linear.bias = make_rare_bias(n_out)
-        self.classifier = build(second_width or width, 1) if key_classifier else None
+        sizes: Dict[str, Any] = {"mention_pooling": mention_pooling, "dropout": dropout}
+        self.extractor: nn.Module
+        if scorer == "linear":
+            linear = MentionPairScorer(width, n_out, **sizes)
+            linear.linear.bias = make_rare_bias(n_out)
+            self.extractor = linear
+        else:
+            more = {"block_size": block_size, "max_pair_items": max_pair_items}
+            self.extractor = BilinearPairScorer(width, n_out, **sizes, **more)
+        self.classifier = MentionPairScorer(second_width or width, 1, **sizes) if key_classifier else None
         self.shares_encoder = second_width is None
         self.threshold_class = threshold_class
         self.above_threshold = above_threshold
@@ -249,6 +313,8 @@ def build_kmgre_head(
     fusion: bool = True,
     above_threshold: bool = True,
     xi: float = 0.15,
+    scorer: str = "linear",
+    block_size: int = 64,
     focal_alpha: float = 0.3,
     focal_gamma: float = 2.0,
     mention_pooling: str = "mean",
@@ -268,6 +334,9 @@ def build_kmgre_head(
     above_threshold (bool): Whether the probability that a mention pair has a relation (eq. 6) counts from the threshold
         class, where there is one. The paper counts from 0, which that class's loss leaves undetermined.
     xi (float): Relaxation of the bound between key pairs and others, a share of the range of their probabilities.
+    scorer (str): How relations of mention pairs are scored: "linear" in their vectors and context (eq. 6), or
+        "bilinear" as ATLOP does for entities.
+    block_size (int): Width of a group of the bilinear scorer; divides the encoder's width.
     focal_alpha (float): Weight of the key instance classifier's focal loss, that of both labels.
     focal_gamma (float): How much less the loss counts mention pairs that are right already.
     mention_pooling (str): How a mention's vector is made from its word pieces: "start", "mean" or "max".
@@ -276,9 +345,10 @@ def build_kmgre_head(
     phase_steps (int): Updates of an E or M phase, where `spacy-docre.em_schedule.v1` does not say.
     max_pair_items (int): Relation scores of mention pairs that are held at a time; above that, they are computed in
         parts, and in training once more in the backward pass.
-    RAISES (ValueError): If mention_pooling is none of the three.
+    RAISES (ValueError): If there is no such mention_pooling or scorer.
     """
     check_choice("mention_pooling", mention_pooling, POOLINGS)
+    check_choice("scorer", scorer, SCORERS)
     build_module = partial(
         KmgreHead,
         threshold_class=loss.threshold_class,
@@ -286,6 +356,8 @@ def build_kmgre_head(
         key_classifier=key_classifier,
         fusion=fusion,
         xi=xi,
+        scorer=scorer,
+        block_size=block_size,
         mention_pooling=mention_pooling,
         dropout=dropout,
         max_pair_items=max_pair_items,
