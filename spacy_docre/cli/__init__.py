@@ -17,4 +17,19 @@ def main() -> None:
     """Document-level relation extraction in spaCy."""
 
 
-from . import benchmark, config, convert, demo, evaluate, extract, noise, pack, prepare, relabel, show, stats, tune  # noqa: E402, F401
+from . import (  # noqa: E402, F401
+    benchmark,
+    config,
+    convert,
+    demo,
+    evaluate,
+    extract,
+    noise,
+    pack,
+    prepare,
+    relabel,
+    settings,
+    show,
+    stats,
+    tune,
+)
