@@ -105,6 +105,7 @@ setup(
             "pytest-xdist>=3.5",
             "ruff>=0.6",
             "selenium>=4.10",
+            "setuptools>=70.1",
         ],
     },
     entry_points=ENTRY_POINTS,

@@ -119,6 +119,7 @@ class Errors(metaclass=ErrorsWithCodes):
     R173 = "The pipeline has no component that finds relations (docre_relations). It has: {names}."
     R174 = "Can't resume from {journal}: {problem}. Take the same pipeline, or start anew with --force."
     R175 = "Can't write to {path}: its name has to end in one of {options}, or be -."
+    R178 = "{package} is not installed, so that nobody knows what it registers. Install it: in a checkout, `pip install -e .`"
 
     # Maths and models
     R301 = "Scores of shape {logits} do not fit labels of shape {gold}. Scores with a threshold class have one column more than the labels, others as many."

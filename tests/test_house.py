@@ -97,16 +97,24 @@ def test_heads_know_no_spacy():
         assert not {name.split(".")[0] for name in imports(path)} & {"spacy", "spacy_transformers", "transformers"}
 
 
-def test_the_package_alone_loads_nothing_heavy():
+HEAVY = ["transformers", "spacy_transformers", "scipy", "rapidfuzz", "rdflib", "networkx"]
+HEAVY += [f"spacy_docre.{room}" for room in ("models", "layers", "losses", "pipeline", "packed")]
+LIGHT = {
+    "package": "import spacy_docre, spacy_docre.scoring, spacy_docre.readers.corpus, spacy_docre.readers.jsonl\n"
+    "assert 'spacy_docre.cli' not in sys.modules",
+    "help": "from typer.testing import CliRunner; from spacy_docre.cli import app\n"
+    "commands = [[], ['convert'], *([command.name] for command in app.registered_commands)]\n"
+    "assert len(commands) > 12 and not any(CliRunner().invoke(app, [*c, '--help']).exit_code for c in commands)",
+}
+
+
+@pytest.mark.parametrize("light", LIGHT)
+def test_what_is_light_loads_nothing_heavy(light):
     """thinc brings torch along where it is installed; `import spacy_docre` itself adds nothing of the kind, and works
-    where there is no torch at all."""
+    where there is no torch at all. So does the help of all commands."""
     code = (
-        "import sys; sys.modules['torch'] = None\n"
-        "import spacy_docre, spacy_docre.scoring, spacy_docre.readers.corpus, spacy_docre.readers.jsonl\n"
-        "heavy = ('transformers', 'spacy_transformers', 'scipy', 'rapidfuzz',"
-        " 'spacy_docre.models', 'spacy_docre.layers', 'spacy_docre.losses',"
-        " 'spacy_docre.pipeline', 'spacy_docre.cli')\n"
-        "found = [name for name in sys.modules if name in heavy]\n"
+        f"import sys; sys.modules['torch'] = None\n{LIGHT[light]}\n"
+        f"found = [name for name in sys.modules if name in {HEAVY}]\n"
         "assert sys.modules['torch'] is None and not found, found"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import srsly
 from spacy.util import working_dir
 from weasel.cli.run import project_run
 from weasel.util.config import load_project_config
@@ -17,6 +18,8 @@ def test_version_and_names():
     project = load_project_config(ROOT)
     assert project["vars"]["version"] == __version__
     assert set(project["workflows"]["all"]) <= {command["name"] for command in project["commands"]}
+    citation = srsly.read_yaml(ROOT / "CITATION.cff")
+    assert citation["version"] == __version__ and len(citation["references"]) == 5
 
 
 @pytest.mark.parametrize("head", [p.stem for p in (ROOT / "configs").glob("*.cfg") if p.stem != "base"])

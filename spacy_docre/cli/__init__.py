@@ -29,6 +29,7 @@ from . import (  # noqa: E402, F401
     pack,
     prepare,
     relabel,
+    settings,
     show,
     stats,
     tune,

@@ -15,9 +15,6 @@ from tqdm import tqdm
 
 from ..attributes import TITLE_ATTR, has_clusters
 from ..errors import Errors
-from ..models.bridge import encode
-from ..pipeline.relations import DocreRelations
-from ..pipeline.transformer import DocreTransformer
 from ..readers.corpus import create_docre_corpus
 from ..readers.faults import Faults
 from ..readers.jsonl import read_jsonl
@@ -104,6 +101,11 @@ def weigh_mentions(nlp: Language, doc: Doc) -> Dict[str, Floats1d]:
     RETURNS (Dict[str, Floats1d]): Relation label -> weights of the mentions of all entities, one entity after another.
     RAISES (ValueError): If the head has no such weights.
     """
+    # These import torch and transformers, which annotated documents do without.
+    from ..models.bridge import encode
+    from ..pipeline.relations import DocreRelations
+    from ..pipeline.transformer import DocreTransformer
+
     relations = next((pipe for _, pipe in nlp.pipeline if isinstance(pipe, DocreRelations)), None)
     if relations is None:
         raise ValueError(Errors.R163.format(name="docre_relations"))

@@ -20,7 +20,7 @@ AVERAGES = ("documents", "labels")
 def configure_adaptive_threshold(*, negative_ratio: float = 1.0) -> RelationLoss:
     """Configure ATLOP's adaptive threshold loss, averaged over entity pairs.
 
-    negative_ratio (float): Share of the relations that count for a pair without any; see losses.negative_sampling.
+    negative_ratio (float): Share of the relations that count for a pair without any, drawn anew each step; 1 for all.
     RAISES (ValueError): If negative_ratio is not above 0 and at most 1.
     """
     check_negative_ratio(negative_ratio)
@@ -49,9 +49,9 @@ def configure_pairwise_moving_threshold(
     contrast_weight (float): lambda, the share of the contrastive loss; 0 leaves it out. It wants a head that gives
         z_head and z_tail, such as `spacy-docre.PemsclHead.v1`.
     temperature (float): tau of the contrastive loss.
-    scl_form (str): Where the contrastive loss averages over pairs that share a relation, "out" or "in"; see
-        losses.contrastive.
-    negative_ratio (float): Share of the relations that count for a pair without any; see losses.negative_sampling.
+    scl_form (str): Of the contrastive loss over the pairs that share a relation: "out", the mean of log-probabilities,
+        as published code has it, or "in", the logarithm of the mean probability, as eq. 8 is printed.
+    negative_ratio (float): Share of the relations that count for a pair without any, drawn anew each step; 1 for all.
     RAISES (ValueError): If a setting has another value.
     """
     check_choice("entropy", entropy, ENTROPIES)

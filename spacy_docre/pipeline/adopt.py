@@ -60,7 +60,9 @@ def make_docre_adopt(
     span_cluster_prefix: str,
     scorer: Optional[Callable],
 ) -> "DocreAdopt":
-    """Build the component.
+    """Build the component that takes over entities which components of other packages found.
+
+    It stands in the place of `docre_mentions`, `docre_clusters` and `docre_types`.
 
     spans (List[str]): Where named entities lie: "ents" for `doc.ents`, else a key of `doc.spans`. Of spans that overlap
         the longest is taken, then the earliest.
@@ -73,7 +75,7 @@ def make_docre_adopt(
         whose label becomes "" are left out.
     spans_key (str): Key of `doc.spans` to write the mentions to.
     span_cluster_prefix (str): Prefix of the keys of `doc.spans` to write the clusters to.
-    scorer (Optional[Callable]): Scoring method.
+    scorer (Optional[Callable]): Scores this component's annotation in evaluation; None for no scores.
     RAISES (ValueError): If link is neither.
     """
     if link not in LINKS:

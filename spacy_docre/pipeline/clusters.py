@@ -70,18 +70,18 @@ def make_docre_clusters(
     max_batch_items: int,
     scorer: Optional[Callable],
 ) -> "DocreClusters":
-    """Build the component.
+    """Build the component that joins the mentions of an entity, by complete linkage (JEREX 3.1 b).
 
     model (Model[ModelInput, Scores]): Scores mention pairs.
     threshold (float): Probability that all pairs of a cluster have to reach.
     max_pair_distance (int): Tokens between the starts of two mentions up to which they are compared whatever they say,
         0 for no limit; farther apart only those that share a name token or differ by two letters at most.
     n_negatives (int): Pairs of different entities drawn from each document in training.
-    loss_weight (float): Share in the joint loss.
+    loss_weight (float): Factor of this component's loss in joint training.
     spans_key (str): Key of `doc.spans` to read mentions from.
     span_cluster_prefix (str): Prefix of the keys of `doc.spans` to write, one group a cluster.
     max_batch_items (int): Word pieces in a batch at run time.
-    scorer (Optional[Callable]): Scoring method.
+    scorer (Optional[Callable]): Scores this component's annotation in evaluation; None for no scores.
     """
     cfg = {
         "threshold": threshold,

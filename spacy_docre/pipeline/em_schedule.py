@@ -41,7 +41,7 @@ def create_em_schedule(
     component (str): Name of the relation component. With a head that has no phases nothing is done.
     warmup_epochs (int): Epochs before the first E phase.
     phase (Union[int, str]): Length of an E or M phase: "epoch", or a number of steps.
-    RAISES (ValueError): If a length is none.
+    RAISES (ValueError): If phase is neither.
     """
     if isinstance(phase, str) and phase != "epoch" or isinstance(phase, int) and phase < 1:
         raise ValueError(

@@ -61,17 +61,17 @@ def make_docre_mentions(
     max_batch_items: int,
     scorer: Optional[Callable],
 ) -> "DocreMentions":
-    """Build the component.
+    """Build the component that finds mentions, among all spans within a sentence (JEREX 3.1 a).
 
     model (Model[ModelInput, Scores]): Scores spans.
     threshold (float): Probability from which a span is a mention.
     max_span_length (int): Longest candidate, in tokens.
     max_mentions (float): Most mentions of a document, as a share of its tokens; the best are kept.
     n_negatives (int): Spans drawn from each document in training that are no mentions.
-    loss_weight (float): Share in the joint loss.
+    loss_weight (float): Factor of this component's loss in joint training.
     spans_key (str): Key of `doc.spans` to write.
     max_batch_items (int): Word pieces in a batch at run time.
-    scorer (Optional[Callable]): Scoring method.
+    scorer (Optional[Callable]): Scores this component's annotation in evaluation; None for no scores.
     """
     cfg = {
         "threshold": threshold,

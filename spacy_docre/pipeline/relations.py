@@ -112,7 +112,7 @@ def make_docre_relations(
     max_batch_items: int,
     scorer: Optional[Callable],
 ) -> "DocreRelations":
-    """Build the component.
+    """Build the component that finds relations between entities, with any relation head.
 
     model (Model[ModelInput, Scores]): Scores the relations of entity pairs.
     threshold (float): Score from which a relation is kept.
@@ -127,7 +127,7 @@ def make_docre_relations(
     max_pairs (int): Entity pairs scored at a time.
     evidence_mass (float): Share of a relation's support that its evidence carries at least; 0 for no evidence.
     sentence_mass (float): Share of the context's attention from which a sentence supports a relation.
-    loss_weight (float): Share in the joint loss.
+    loss_weight (float): Factor of this component's loss in joint training.
     keep_facts (bool): Keep the facts of the training data, as hashes, in a file of about nine bytes a fact: Ign F1
         leaves them out. Without them that score is None.
     spans_key (str): Key of `doc.spans` that tells whether mentions are annotated.
@@ -135,7 +135,7 @@ def make_docre_relations(
     relations_attr (str): Name of the Doc extension to write.
     entities_attr (str): Name of the Doc extension that shows the clusters.
     max_batch_items (int): Word pieces in a batch at run time.
-    scorer (Optional[Callable]): Scoring method.
+    scorer (Optional[Callable]): Scores this component's annotation in evaluation; None for no scores.
     """
     cfg: Dict[str, Any] = {
         "labels": [],

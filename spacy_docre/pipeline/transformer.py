@@ -29,7 +29,7 @@ DEFAULT_MODEL = {"@architectures": "spacy-docre.TransformerModel.v1", "name": "b
 def make_docre_transformer(
     nlp: Language, name: str, model: Model[List[Doc], EncodedBatch], max_batch_items: int, adopt_wildcards: bool
 ) -> "DocreTransformer":
-    """Build the component.
+    """Build the encoder that components share: it reads each document once, a long one in overlapping windows.
 
     model (Model[List[Doc], EncodedBatch]): The encoder.
     max_batch_items (int): Tokens in a batch at run time.

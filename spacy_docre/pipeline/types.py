@@ -44,14 +44,14 @@ def make_docre_types(
     max_batch_items: int,
     scorer: Optional[Callable],
 ) -> "DocreTypes":
-    """Build the component.
+    """Build the component that gives each entity a type (JEREX 3.1 c).
 
     model (Model[ModelInput, Scores]): Scores the types of entities.
-    loss_weight (float): Share in the joint loss.
+    loss_weight (float): Factor of this component's loss in joint training.
     spans_key (str): Key of `doc.spans` that tells whether mentions are annotated.
     span_cluster_prefix (str): Prefix of the keys of `doc.spans` that hold the clusters.
     max_batch_items (int): Word pieces in a batch at run time.
-    scorer (Optional[Callable]): Scoring method.
+    scorer (Optional[Callable]): Scores this component's annotation in evaluation; None for no scores.
     """
     cfg = {
         "labels": [],

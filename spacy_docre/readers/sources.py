@@ -18,8 +18,6 @@ from .lift import Lift
 from .prodigy import read_prodigy
 from .pubtator import read_pubtator
 
-Link = Literal["exact", "none"]
-
 
 class Source:
     """Reads a corpus anew each time, and warns of what it drops."""
@@ -67,8 +65,9 @@ def create_dwie(
     """Create a reader of DWIE.
 
     path (Optional[str]): Folder of JSON files, annos_with_content.
-    part (str): all; or, less the documents without mentions, test (tag `test`), dev or train (tag `train`).
-    n_dev, seed (int): How many documents of the tag `train` are dev, and what they are drawn by.
+    part (str): "all"; or, less the documents without mentions, "test" (tag `test`), "dev" or "train" (tag `train`).
+    n_dev (int): How many documents of the tag `train` are dev.
+    seed (int): What these are drawn by.
     dev_titles (Optional[str]): File with the title of a dev document in each line, in place of drawn ones.
     strict (bool): Raise at the first loss instead of dropping what is wrong.
     RAISES (ValueError): If there is no path, or the titles can't be read.
@@ -104,7 +103,7 @@ def create_prodigy(
     path: Optional[str],
     *,
     coref_labels: List[str] = ["COREF"],  # noqa: B006
-    link: Link = "exact",
+    link: Literal["exact", "none"] = "exact",
     annotator: str = "",
     strict: bool = False,
 ) -> Source:
@@ -112,7 +111,8 @@ def create_prodigy(
 
     path (Optional[str]): File that db-out writes.
     coref_labels (List[str]): Labels of relations that mean "the same entity".
-    link (Link): exact: mentions of one text and label are one entity; none: only those with a coreference are.
+    link (Literal["exact", "none"]): "exact": mentions of one text and label are one entity; "none": only those with a
+        coreference are.
     annotator (str): Takes only answers of the annotator or session with this name.
     strict (bool): Raise at the first loss instead of dropping what is wrong.
     RAISES (ValueError): If there is no path.
@@ -125,7 +125,7 @@ def create_label_studio(
     path: Optional[str],
     *,
     coref_labels: List[str] = ["COREF"],  # noqa: B006
-    link: Link = "exact",
+    link: Literal["exact", "none"] = "exact",
     annotator: str = "",
     text_key: str = "text",
     strict: bool = False,
@@ -134,7 +134,8 @@ def create_label_studio(
 
     path (Optional[str]): File that holds one list of tasks.
     coref_labels (List[str]): Labels of relations that mean "the same entity".
-    link (Link): exact: mentions of one text and label are one entity; none: only those with a coreference are.
+    link (Literal["exact", "none"]): "exact": mentions of one text and label are one entity; "none": only those with a
+        coreference are.
     annotator (str): Takes only annotations that the user with this number or e-mail address completed.
     text_key (str): Key of the text in a task's data.
     strict (bool): Raise at the first loss instead of dropping what is wrong.
@@ -149,14 +150,15 @@ def create_brat(
     path: Optional[str],
     *,
     coref_labels: List[str] = ["COREF"],  # noqa: B006
-    link: Link = "exact",
+    link: Literal["exact", "none"] = "exact",
     strict: bool = False,
 ) -> Source:
     """Create a reader of brat's standoff files.
 
     path (Optional[str]): Folder of .txt and .ann files.
     coref_labels (List[str]): Labels of relations that mean "the same entity", as Equiv does.
-    link (Link): exact: mentions of one text and label are one entity; none: only those with a coreference are.
+    link (Literal["exact", "none"]): "exact": mentions of one text and label are one entity; "none": only those with a
+        coreference are.
     strict (bool): Raise at the first loss instead of dropping what is wrong.
     RAISES (ValueError): If there is no path.
     """

@@ -25,7 +25,7 @@ PER_TYPE = "relations_per_type"
 
 @registry.scorers("spacy-docre.relation_scorer.v1")
 def make_relation_scorer() -> ScorerFn:
-    """RETURNS (ScorerFn): Scores relations between entities."""
+    """RETURNS (ScorerFn): Scores relations: strict, types ignored, by cut and by label, Ign F1, and their evidence."""
     return score_relations
 
 

@@ -289,7 +289,9 @@ def build_jerex_multi_instance_head(
     dropout: float = 0.1,
     max_pair_items: int = 2**22,
 ) -> RelationHead:
-    """Build JEREX's multi-instance relation classifier (MRC). The first three settings are the rows of table 5.
+    """Build JEREX's multi-instance relation classifier (MRC).
+
+    `entity_vectors`, `context` and `all_mention_pairs` are the rows of table 5.
 
     loss (RelationLoss): Binary cross entropy, as published, or another.
     entity_vectors (bool): Whether mention pairs see the vectors of their entities.

@@ -82,7 +82,7 @@ class DocreListener(Model):
 
 
 def build_listener(upstream: str) -> Model[List[Doc], EncodedBatch]:
-    """Build a listener.
+    """Build what a component has in the place of an encoder of its own: it reads a shared one.
 
     upstream (str): Name of the `docre_transformer` component to read; there is no wildcard.
     """
