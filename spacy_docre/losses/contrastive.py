@@ -11,7 +11,7 @@ FORMS = ("out", "in")
 
 
 def contrastive_loss(
-    head: Tensor, tail: Tensor, gold: Tensor, *, temperature: float, form: str = "out", max_items: int = 2**21
+    head: Tensor, tail: Tensor, gold: Tensor, *, temperature: float, form: str = "in", max_items: int = 2**21
 ) -> Tensor:
     """Draw entity pairs that share a relation together, and pairs with relations away from all others.
 

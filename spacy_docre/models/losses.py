@@ -36,7 +36,7 @@ def configure_pairwise_moving_threshold(
     entropy: str = "averaged",
     contrast_weight: float = 0.1,
     temperature: float = 0.2,
-    scl_form: str = "out",
+    scl_form: str = "in",
     negative_ratio: float = 1.0,
 ) -> RelationLoss:
     """Configure PEMSCL's loss: pairwise moving threshold, entropy minimisation, supervised contrastive learning.

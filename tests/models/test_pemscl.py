@@ -51,7 +51,7 @@ def test_sum_of_its_terms(settings):
     if known["entropy"] != "none":
         averaged = known["entropy"] == "averaged"
         expected += pairwise_entropy(scores["logits"], GOLD, counted, averaged=averaged).sum()
-    form = {"temperature": known["temperature"], "form": settings.get("scl_form", "out")}
+    form = {"temperature": known["temperature"], "form": settings.get("scl_form", "in")}
     contrast = contrastive_loss(scores["z_head"], scores["z_tail"], GOLD, **form)
     assert found.item() == pytest.approx((expected + known["contrast_weight"] * contrast).item() / 6)
 
