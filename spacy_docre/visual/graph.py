@@ -16,6 +16,7 @@ MAX_WIDTH = 760.0  # of a part: more nodes make it higher, for a page is read do
 NODE_AREA = 9000.0  # of each node in a part that is as wide as it may be
 MAX_LABEL = 24  # characters of a name or a label; the whole is in its tooltip
 CHARACTER = 6.8  # width of one in a name that is lit; taken a little too wide, as fonts differ
+MARGIN = (8.0, 26.0)  # round it all; what is written on a loop lies above its node
 GAP = (14.0, 6.0)  # between the names of two nodes, across and down
 NAME = (-RADIUS - 3, 26.0)  # from a node's middle to the top of what belongs to it, and to the bottom of its name
 ALONG = (0.5, 0.42, 0.58, 0.34, 0.66, 0.26, 0.74)  # where on a line its label may go, the best first
@@ -103,9 +104,8 @@ def draw_graph(relations: Sequence[Triple], names: Sequence[str]) -> Graph:
         labels = tuple(relations[i][1] for i in numbers)
         caption = shorten(labels[0]) + (f" +{len(labels) - 1}" if len(labels) > 1 else "")
         line, arrow, candidates = draw_edge(places[head], places[tail])
-        beside = [
-            box for a, b, box in captions if len(grouped) <= MAX_CAPTIONS or {a, b} & {head, tail}
-        ]  # else they are never lit together
+        # Of many lines only those of one entity are lit together.
+        beside = [box for a, b, box in captions if len(grouped) <= MAX_CAPTIONS or {a, b} & {head, tail}]
         place, free = place_caption(candidates, measure(caption), numpy.array(named + beside))
         if free:
             captions.append((head, tail, _caption_box(place, measure(caption))))
@@ -137,20 +137,20 @@ def lay_out(pairs: Sequence[Tuple[int, int]], widths: Mapping[int, float]) -> Tu
     graph = networkx.Graph(list(pairs))
     parts = sorted(networkx.connected_components(graph), key=lambda part: (-len(part), min(part)))
     nodes: Dict[int, Point] = {}
-    x = y = row = right = 0.0
+    x, y, row, right = *MARGIN, 0.0, 0.0
     for part in parts:
         members = sorted(part)
         boxes = numpy.array([(max(widths[node], 2 * RADIUS) + GAP[0], NAME[1] - NAME[0] + GAP[1]) for node in members])
         places = keep_apart(size(len(part)) * spread(graph.subgraph(members), members), boxes)
         low, high = (places - boxes / 2).min(0), (places + boxes / 2).max(0)
         w, h = (high - low).tolist()
-        if x and x + w > MAX_WIDTH:
-            x, y, row = 0.0, y + row, 0.0
+        if row and x + w > MARGIN[0] + MAX_WIDTH:
+            x, y, row = MARGIN[0], y + row, 0.0
         top = -NAME[0] + GAP[1] / 2  # from the top of a node's box to its middle
         for node, place, box in zip(members, (places - low).tolist(), boxes.tolist()):
             nodes[node] = (x + place[0], y + place[1] - box[1] / 2 + top)
         x, row, right = x + w, max(row, h), max(right, x + w)
-    return nodes, right, y + row
+    return nodes, right + MARGIN[0], y + row + MARGIN[1]
 
 
 def size(n: int) -> numpy.ndarray:

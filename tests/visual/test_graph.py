@@ -5,7 +5,7 @@ from itertools import combinations
 
 import pytest
 
-from spacy_docre.visual.graph import MAX_WIDTH, NAME, RADIUS, draw_graph, measure
+from spacy_docre.visual.graph import MARGIN, MAX_WIDTH, NAME, RADIUS, draw_graph, measure
 
 STAR = [(0, "part of", i) for i in range(1, 9)]
 PARTS = [(0, "a", 1), (2, "a", 3), (3, "a", 4), (7, "a", 8)]
@@ -34,7 +34,7 @@ def test_nodes_lie_apart_on_the_canvas(relations):
     graph = draw_graph(relations, NAMES)
     assert set(graph.nodes) == {i for head, _, tail in relations for i in (head, tail)}
     for left, top, right, bottom in name_boxes(graph):
-        assert 0 <= left < right <= graph.width <= MAX_WIDTH + 1 and 0 <= top < bottom <= graph.height
+        assert 0 <= left < right <= graph.width <= MAX_WIDTH + 2 * MARGIN[0] + 1 and 0 <= top < bottom <= graph.height
     for one, other in combinations(graph.nodes.values(), 2):
         assert math.dist(one.place, other.place) > 2 * RADIUS
     assert graph == draw_graph(relations, NAMES)
