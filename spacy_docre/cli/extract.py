@@ -81,6 +81,7 @@ def extract_cli(
         if gpu_id >= 0:
             spacy.require_gpu(gpu_id)
         nlp = load_pipeline(model, code)
+        find_names(nlp)  # before anything is written
         run = partial(extract, nlp, failures=failures, batch_size=batch_size, n_process=n_process)
         if write is None:
             n_done = sum(write_line(sys.stdout, drop_weak(record, min_score)) for record in run(texts, total))
@@ -157,7 +158,9 @@ def extract(
             yield text.text, number
 
     nlp.set_error_handler(ignore_error)
-    with tqdm(total=total, unit=" docs", bar_format=BAR, file=sys.stderr, smoothing=0.05) as progress:
+    with tqdm(
+        total=total, desc="Extracting", unit=" docs", bar_format=BAR, file=sys.stderr, smoothing=0.05
+    ) as progress:
 
         def advance() -> None:
             progress.update(n_done + len(failures.reasons) - progress.n)

@@ -296,3 +296,4 @@ def test_a_pipeline_without_relations(tmp_path):
     (tmp_path / "in.txt").write_text("Ada", encoding="utf8")
     done = extract(tmp_path / "in.txt", tmp_path / "out.csv", "--model", tmp_path / "model")
     assert done.exit_code == 1 and "R173" in done.stderr
+    assert not list(tmp_path.glob("out.csv*"))
