@@ -131,9 +131,10 @@
       for (const arc of arcs.values()) {
         const [first, second] = [arc.head, arc.tail].map((id) => [...one(`[data-mention="${id}"]`).getClientRects()]);
         if (!first.length || !second.length) return; // nothing of this document is laid out, in a closed tab say
-        const down = first[0].top < second[0].top;
+        const drop = second[0].top - first[0].top;
+        const down = drop > 0;
         // Between lines of text: from the last line of the upper mention to the first line of the lower one.
-        const rects = [down ? first.at(-1) : first[0], down ? second[0] : second.at(-1)];
+        const rects = Math.abs(drop) < 8 ? [first[0], second[0]] : down ? [first.at(-1), second[0]] : [first[0], second.at(-1)];
         const level = Math.abs(rects[0].top - rects[1].top) < 8;
         lines.push({ ...arc, level, down, rects, x: rects.map((r) => r.x + r.width / 2 - origin.x) });
       }
