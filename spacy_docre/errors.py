@@ -117,7 +117,12 @@ class Errors(metaclass=ErrorsWithCodes):
         "pipeline of your own."
     )
     R173 = "The pipeline has no component that finds relations (docre_relations). It has: {names}."
-    R174 = "Can't resume from {journal}: {problem}. Take the same pipeline, or start anew with --force."
+    R174 = (
+        "Can't resume {path}: {problem}. Take the input and the pipeline that it was begun with, name another file, or start "
+        "anew with --force."
+    )
+    R176 = "{path} is there already. Name another file, or replace it with --force."
+    R177 = "--resume goes on with what is there and --force drops it: give one of them."
     R175 = "Can't write to {path}: its name has to end in one of {options}, or be -."
     R178 = "{package} is not installed, so that nobody knows what it registers. Install it: in a checkout, `pip install -e .`"
 

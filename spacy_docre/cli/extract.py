@@ -1,16 +1,11 @@
 """`extract IN OUT`: texts in, relations out, in the formats people have and want."""
 
-import codecs
-import hashlib
-import json
-import os
 import sys
-from collections import Counter, deque
-from dataclasses import dataclass, field
+from collections import deque
 from functools import partial
-from itertools import chain
+from itertools import tee
 from pathlib import Path
-from typing import IO, Any, Callable, Deque, Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import Callable, Deque, Dict, Iterable, Iterator, List, Optional, Tuple
 
 import spacy
 import typer
@@ -21,14 +16,17 @@ from tqdm import tqdm
 
 from ..attributes import TITLE_ATTR
 from ..errors import Errors
-from ..readers.checks import is_text
 from ..readers.jsonl import doc_to_record
 from ..writers.facts import Record
 from . import app
 from .convert import one_line_errors
+from .journal import Journal, count_documents, drop_weak, identify, write_line
 from .loading import CODE, load_pipeline
+from .texts import Failures, Text, read_texts
 
 MAX_LISTED = 100
+# Never seconds per document, as the progress bar has it by itself where that is slow.
+BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]"
 BASE_IRI = "http://example.org/docre/"
 
 IN = typer.Argument(..., metavar="IN", help="A .txt file, a folder of them, a .jsonl file, or - for standard input.")
@@ -36,8 +34,8 @@ OUT = typer.Argument(..., metavar="OUT", help=".jsonl, .csv, .ttl, .nt or .graph
 MODEL = typer.Option("en_docre", "--model", "-m", help="Installed pipeline or folder.")
 MIN_SCORE = typer.Option(0.0, "--min-score", min=0.0, max=1.0, help="Leave out relations that score less.")
 LINES = typer.Option(False, "--lines", help="Take each line of a text for a document.")
-RESUME = typer.Option(False, "--resume", help="Go on where an earlier run was interrupted.")
-FORCE = typer.Option(False, "--force", help="Start anew, and drop what an interrupted run has done.")
+RESUME = typer.Option(False, "--resume", help="Go on where a run with the same IN and model was interrupted.")
+FORCE = typer.Option(False, "--force", help="Replace OUT, and drop what an interrupted run has done.")
 BATCH_SIZE = typer.Option(None, "--batch-size", min=1, help="Documents in a batch; the pipeline's own by default.")
 N_PROCESS = typer.Option(1, "--n-process", min=1, help="Processes, on the CPU.")
 BASE = typer.Option(BASE_IRI, "--base-iri", help="What IRIs begin with (.ttl, .nt).")
@@ -62,141 +60,67 @@ def extract_cli(
     """Find the relations in texts, and write them to a file.
 
     Text is UTF-8; a line of .jsonl has the keys "text" and, if wanted, "id". What is done lies in OUT.unfinished; after
-    an interruption --resume goes on from there. A document that fails is listed at the end with its reason and stops
-    nothing; the exit code is 1 if none could be read. A complete OUT that is there already is replaced.
+    an interruption --resume goes on from there. OUT.origin tells of what a complete OUT was made; such an OUT is only
+    replaced with --force, and --resume leaves it as it is if it was made of the same documents in the same way. A
+    document that fails is listed at the end with its reason and stops nothing; the exit code is 1 if none could be
+    read.
 
     Example: python -m spacy_docre extract articles/ relations.csv --min-score 0.5
     """
     with one_line_errors():
+        if resume and force:
+            raise ValueError(Errors.R177)
         to_stdout = out_path == "-"
-        write = find_writer(Path(out_path), base_iri) if not to_stdout else None
-        if in_path != "-" and not to_stdout and Path(in_path).absolute() == Path(out_path).absolute():
-            raise ValueError(Errors.R122.format(path=out_path))
-        journal = Path(out_path + ".unfinished")
-        if not to_stdout and not resume and not force and journal.exists():
-            raise ValueError(Errors.R170.format(journal=journal))
-        if resume and not to_stdout and not journal.exists() and Path(out_path).exists():
-            typer.echo(f"Nothing to resume: {out_path} is complete, of whatever it was made.", err=True)
-            return
+        out = Path(out_path)
+        write = None if to_stdout else find_writer(out, base_iri)
+        journal = Journal(out)
+        if not to_stdout:
+            check_target(in_path, journal, resume=resume, force=force)
         failures = Failures()
         texts, total = read_texts(in_path, lines=lines, failures=failures)
         if gpu_id >= 0:
             spacy.require_gpu(gpu_id)
         nlp = load_pipeline(model, code)
+        find_names(nlp)  # before anything is written
         run = partial(extract, nlp, failures=failures, batch_size=batch_size, n_process=n_process)
         if write is None:
-            n_done = sum(write_line(sys.stdout, drop_weak(record, min_score)) for record in run(texts, total=total))
+            n_done = sum(write_line(sys.stdout, drop_weak(record, min_score)) for record in run(texts, total))
         else:
-            n_done = extract_to(journal, run, texts, total, nlp, resume=resume)
-            finished = Path(out_path + ".finished")  # never half a file under the name that was asked for
-            write(read_journal(journal, min_score), finished)
-            os.replace(finished, out_path)
-            journal.unlink()
+            made_by, settings = identify(nlp, in_path), {"min_score": min_score, "base_iri": base_iri}
+            if resume:
+                if in_path == "-":  # it can be read but once, so it is held in memory
+                    texts, again = tee(texts)
+                else:
+                    again, _ = read_texts(in_path, lines=lines, failures=Failures())
+                if known := journal.check(again, made_by, settings):
+                    found = f"{count_documents(known['documents'])}, {known['failed']} failed"
+                    typer.echo(f"Nothing to resume: {out_path} is complete ({found}).", err=True)
+                    return
+            if force:
+                journal.unfinished.unlink(missing_ok=True)
+            written = journal.write(run, texts, total, made_by)
+            n_done = written["documents"]
+            origin = {**made_by, **settings, **written, "failed": len(failures.reasons)}
+            journal.finish(write, min_score, origin)
         report(n_done, failures, out_path)
     if failures and not n_done:
         raise typer.Exit(1)
 
 
-# Input
+def check_target(in_path: str, journal: Journal, *, resume: bool, force: bool) -> None:
+    """Make sure that nothing is written over that may still be wanted.
 
-
-@dataclass(frozen=True)
-class Text:
-    """A document to read.
-
-    name (str): Its id, or where it was found.
+    RAISES (ValueError): If the output is the input or a folder, or there and neither --resume nor --force was given.
     """
-
-    name: str
-    text: str
-
-    @property
-    def key(self) -> Tuple[str, str]:
-        """What tells documents apart when a run is resumed."""
-        return self.name, hashlib.sha1(self.text.encode("utf8", "replace")).hexdigest()
-
-
-@dataclass
-class Failures:
-    """Documents that could not be done, with their reasons."""
-
-    reasons: List[Tuple[str, str]] = field(default_factory=list)
-
-    def add(self, name: str, reason: Any) -> None:
-        self.reasons.append((name, " ".join(str(reason).split()) or type(reason).__name__))
-
-    def __bool__(self) -> bool:
-        return bool(self.reasons)
-
-
-def read_texts(path: str, *, lines: bool, failures: Failures) -> Tuple[Iterator[Text], Optional[int]]:
-    """Find the documents of a path. Those that can't be read are left out.
-
-    path (str): A .txt or .jsonl file, a folder with .txt files at any depth, or "-": JSONL if it begins with "{".
-    lines (bool): Whether each line of a text is a document.
-    failures (Failures): Gets what could not be read, as far as the documents were taken.
-    RETURNS (Tuple[Iterator[Text], Optional[int]]): The documents, read one by one, and how many, where that is known.
-    RAISES (ValueError): If there is nothing of that name, or of another kind.
-    """
-    if path == "-":
-        stream = sys.stdin.buffer
-        first = stream.readline()
-        while first and not first.strip():
-            first = stream.readline()
-        if first.lstrip(codecs.BOM_UTF8).lstrip().startswith(b"{"):
-            return _read_jsonl("stdin", chain([first], stream), failures), None
-        return _read_plain("stdin", lambda: first + stream.read(), lines, failures), None
-    place = Path(path)
-    if place.is_dir():
-        files = sorted(p for p in place.rglob("*.txt") if p.is_file())
-        if not files:
-            raise ValueError(Errors.R171.format(path=path, problem="the folder has no .txt file"))
-        names = [file.relative_to(place).as_posix() for file in files]
-        texts = (_read_plain(name, file.read_bytes, lines, failures) for name, file in zip(names, files))
-        return chain.from_iterable(texts), None if lines else len(files)
-    if not place.is_file():
-        raise ValueError(Errors.R104.format(path=path))
-    if place.suffix == ".txt":
-        return _read_plain(place.name, place.read_bytes, lines, failures), None if lines else 1
-    if place.suffix != ".jsonl":
-        raise ValueError(Errors.R171.format(path=path, problem=f"its name ends in {place.suffix!r}"))
-    return _read_jsonl(place.name, _read_lines(place), failures), None
-
-
-def _read_lines(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        yield from file
-
-
-def _read_plain(name: str, read: Callable[[], bytes], lines: bool, failures: Failures) -> Iterator[Text]:
-    try:
-        text = read().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as e:
-        failures.add(name, e)
-        return
-    if not lines:
-        yield Text(name, text)
-        return
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            yield Text(f"{name}:{number}", line.rstrip("\r"))
-
-
-def _read_jsonl(name: str, lines: Iterable[bytes], failures: Failures) -> Iterator[Text]:
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        where = f"{name}:{number}"
-        try:
-            record = json.loads(line.decode("utf-8-sig"))
-        except (ValueError, RecursionError) as e:
-            failures.add(where, f"it is no JSON in UTF-8 ({e})")
-            continue
-        if not isinstance(record, dict) or not is_text(record.get("text")):
-            failures.add(where, "the key text is missing or no text")
-            continue
-        label = record.get("id")
-        yield Text(where if label is None else str(label), record["text"])
+    out = journal.out
+    if in_path != "-" and out.exists() and Path(in_path).exists() and out.samefile(in_path):
+        raise ValueError(Errors.R122.format(path=out))
+    if out.is_dir():
+        raise ValueError(Errors.R105.format(path=out, problem="a folder has that name. Name a file to write."))
+    if not resume and not force and journal.unfinished.exists():
+        raise ValueError(Errors.R170.format(journal=journal.unfinished))
+    if not resume and not force and out.exists():
+        raise ValueError(Errors.R176.format(path=out))
 
 
 # Work
@@ -205,8 +129,8 @@ def _read_jsonl(name: str, lines: Iterable[bytes], failures: Failures) -> Iterat
 def extract(
     nlp: Language,
     texts: Iterable[Text],
-    *,
     total: Optional[int] = None,
+    *,
     failures: Failures,
     batch_size: Optional[int] = None,
     n_process: int = 1,
@@ -222,34 +146,43 @@ def extract(
     """
     pending: Deque[Tuple[int, Text]] = deque()
     again: List[Text] = []
+    n_done = 0
     names = find_names(nlp)
 
     def queue() -> Iterator[Tuple[str, int]]:
         for number, text in enumerate(texts):
             if len(text.text) > nlp.max_length:
                 failures.add(text.name, Errors.R172.format(n=len(text.text), limit=nlp.max_length))
-                progress.update()
                 continue
             pending.append((number, text))
             yield text.text, number
 
     nlp.set_error_handler(ignore_error)
-    with tqdm(total=total, unit=" docs", desc="Extracting", file=sys.stderr, smoothing=0.05) as progress:
+    with tqdm(
+        total=total, desc="Extracting", unit=" docs", bar_format=BAR, file=sys.stderr, smoothing=0.05
+    ) as progress:
+
+        def advance() -> None:
+            progress.update(n_done + len(failures.reasons) - progress.n)
+
         for doc, number in nlp.pipe(queue(), as_tuples=True, batch_size=batch_size, n_process=n_process):
             while pending[0][0] != number:
                 again.append(pending.popleft()[1])
-            progress.update()
+            n_done += 1
+            advance()
             yield make_record(doc, pending.popleft()[1], names)
         again.extend(text for _, text in pending)
         nlp.set_error_handler(raise_error)
         for text in again:
-            progress.update()
             try:
                 doc = nlp(text.text)
             except Exception as e:
                 failures.add(text.name, e)
             else:
+                n_done += 1
                 yield make_record(doc, text, names)
+            advance()
+        advance()
 
 
 def make_record(doc: Doc, text: Text, names: Dict[str, str]) -> Record:
@@ -269,93 +202,6 @@ def find_names(nlp: Language) -> Dict[str, str]:
         if isinstance(cfg, dict) and "relations_attr" in cfg:
             return {"key": cfg["spans_key"], "prefix": cfg["span_cluster_prefix"], "attr": cfg["relations_attr"]}
     raise ValueError(Errors.R173.format(names=", ".join(nlp.pipe_names)))
-
-
-# What is done already
-
-
-def extract_to(
-    journal: Path,
-    run: Callable[..., Iterator[Record]],
-    texts: Iterable[Text],
-    total: Optional[int],
-    nlp: Language,
-    *,
-    resume: bool,
-) -> int:
-    """Write records to a file as they come, each whole line of which outlives the process.
-
-    journal (Path): The file.
-    run (Callable): From texts to records.
-    texts, total: See `extract`.
-    nlp (Language): The pipeline; who resumes has to have the same.
-    resume (bool): Go on behind what the file holds.
-    RETURNS (int): Number of documents in the file.
-    RAISES (ValueError): If the file is of another pipeline.
-    """
-    header = {"made_by": "{lang}_{name} {version}".format(**{**nlp.meta, "name": nlp.meta.get("name") or "pipeline"})}
-    done = read_done(journal, header) if resume and journal.exists() else Counter()
-    n_done = done.total()
-    if n_done:
-        typer.echo(f"{n_done} documents are done already.", err=True)
-
-    def left() -> Iterator[Text]:
-        for text in texts:
-            if done[text.key]:
-                done[text.key] -= 1
-            else:
-                yield text
-
-    journal.parent.mkdir(parents=True, exist_ok=True)
-    with journal.open("a" if resume else "w", encoding="utf8", newline="\n") as file:
-        if not file.tell():
-            write_line(file, header)
-        for record in run(left(), total=None if total is None else max(total - n_done, 0)):
-            n_done += write_line(file, record)
-    return n_done
-
-
-def write_line(file: IO[str], record: Dict[str, Any]) -> bool:
-    """Write a record so that it is there should the process end. RETURNS (bool): True."""
-    file.write(json.dumps(record, ensure_ascii=False) + "\n")
-    file.flush()
-    return True
-
-
-def read_done(journal: Path, header: Dict[str, str]) -> "Counter[Tuple[str, str]]":
-    """Cut off a line that was not finished, and count the documents before it.
-
-    RAISES (ValueError): If the file's header is another.
-    """
-    with journal.open("rb+") as file:
-        whole = 0
-        done: Counter[Tuple[str, str]] = Counter()
-        for number, line in enumerate(file):
-            if not line.endswith(b"\n"):
-                break
-            whole += len(line)
-            record = json.loads(line)
-            if number:
-                done[Text(record["id"], record["text"]).key] += 1
-            elif record != header:
-                problem = f"it was made by {record.get('made_by')}, and this is {header['made_by']}"
-                raise ValueError(Errors.R174.format(journal=journal, problem=problem))
-        file.truncate(whole)
-    return done
-
-
-def read_journal(journal: Path, min_score: float) -> Iterator[Record]:
-    """YIELDS (Record): The documents of a file of `extract_to`."""
-    with journal.open(encoding="utf8") as file:
-        next(file)
-        for line in file:
-            yield drop_weak(json.loads(line), min_score)
-
-
-def drop_weak(record: Record, min_score: float) -> Record:
-    """RETURNS (Record): The same without relations that score less."""
-    relations = [relation for relation in record.get("relations", []) if relation["score"] >= min_score]
-    return {**record, "relations": relations}
 
 
 # Output
@@ -389,9 +235,9 @@ def write_lines(records: Iterable[Record], path: Path) -> None:
 def report(n_done: int, failures: Failures, out_path: str) -> None:
     """Say on stderr what was done, and what failed why."""
     place = "standard output" if out_path == "-" else out_path
-    typer.echo(f"{n_done} {'document' if n_done == 1 else 'documents'} written to {place}.", err=True)
+    typer.echo(f"{count_documents(n_done)} written to {place}.", err=True)
     if failures:
-        typer.echo(f"{len(failures.reasons)} documents failed:", err=True)
+        typer.echo(f"{count_documents(len(failures.reasons))} failed:", err=True)
         for name, reason in failures.reasons[:MAX_LISTED]:
             typer.echo(f"  {name}: {reason}", err=True)
         if len(failures.reasons) > MAX_LISTED:

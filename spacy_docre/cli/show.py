@@ -4,7 +4,7 @@ import sys
 from functools import cache, partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, Optional
+from typing import Any, Callable, Dict, Iterator, Optional, Tuple
 
 import spacy
 import typer
@@ -49,7 +49,10 @@ def show_cli(
         if out_path.suffix not in (".html", ".htm"):
             raise ValueError(Errors.R164.format(path=out_path))
         load = cache(partial(load_pipeline, model, code))
-        blank = load() if heatmap else spacy.blank("en")
+        blank = spacy.blank("en")
+        if heatmap:
+            blank = load()
+            find_weighing(blank)  # before all the work
         docs = islice(read_docs(in_path, blank), limit or None)
         shown = [annotate(doc, load) for doc in tqdm(docs, unit=" docs", delay=0.5, file=sys.stderr)]
         weights = [weigh_mentions(load(), doc) for doc in shown] if heatmap else None
@@ -93,6 +96,22 @@ def annotate(doc: Doc, load: Callable[[], Language]) -> Doc:
     return found
 
 
+def find_weighing(nlp: Language) -> Tuple[Any, Any]:
+    """RETURNS (Tuple[Any, Any]): The component for relations, and its head, which weighs mentions.
+
+    RAISES (ValueError): If there is no such head.
+    """
+    from ..pipeline.relations import DocreRelations
+
+    relations: Any = next((pipe for _, pipe in nlp.pipeline if isinstance(pipe, DocreRelations)), None)
+    if relations is None:
+        raise ValueError(Errors.R163.format(name="docre_relations"))
+    module: Any = relations.model.shims[0].module  # type: ignore[attr-defined]
+    if getattr(module, "entity_pooling", "") != "attention":
+        raise ValueError(Errors.R163.format(name=relations.name))
+    return relations, module
+
+
 def weigh_mentions(nlp: Language, doc: Doc) -> Dict[str, Floats1d]:
     """Compute how much each relation looks at each mention, for `render(doc, mention_weights=[...])`.
 
@@ -103,15 +122,9 @@ def weigh_mentions(nlp: Language, doc: Doc) -> Dict[str, Floats1d]:
     """
     # These import torch and transformers, which annotated documents do without.
     from ..models.bridge import encode
-    from ..pipeline.relations import DocreRelations
     from ..pipeline.transformer import DocreTransformer
 
-    relations = next((pipe for _, pipe in nlp.pipeline if isinstance(pipe, DocreRelations)), None)
-    if relations is None:
-        raise ValueError(Errors.R163.format(name="docre_relations"))
-    module: Any = relations.model.shims[0].module  # type: ignore[attr-defined]
-    if getattr(module, "entity_pooling", "") != "attention":
-        raise ValueError(Errors.R163.format(name=relations.name))
+    relations, module = find_weighing(nlp)
     for _, pipe in nlp.pipeline:
         if isinstance(pipe, DocreTransformer):
             pipe(doc)

@@ -1,8 +1,9 @@
 """The graph of relations, laid out and drawn as the lines of an SVG."""
 
 import math
+import unicodedata
 from dataclasses import dataclass
-from typing import Any, Dict, List, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, Sequence, Tuple, Union
 
 import numpy
 
@@ -11,11 +12,20 @@ ARROW = 8.0
 BEND = 0.1  # how far a line leaves the straight one, as a share of its length: there and back are two lines
 ACROSS, DOWN = 150.0, 92.0  # times the square root of the nodes; names are wide, so there is more across than down
 LABEL = 110.0  # and across, for what is written on a line
-MARGIN = (75.0, 30.0)
-MIN_WIDTH = 640.0
+MAX_WIDTH = 760.0  # of a part: more nodes make it higher, for a page is read downwards
+NODE_AREA = 9000.0  # of each node in a part that is as wide as it may be
+MAX_LABEL = 24  # characters of a name or a label; the whole is in its tooltip
+CHARACTER = 6.8  # width of one in a name that is lit; taken a little too wide, as fonts differ
+MARGIN = (8.0, 26.0)  # round it all; what is written on a loop lies above its node
+GAP = (14.0, 6.0)  # between the names of two nodes, across and down
+NAME = (-RADIUS - 3, 26.0)  # from a node's middle to the top of what belongs to it, and to the bottom of its name
+ALONG = (0.5, 0.42, 0.58, 0.34, 0.66, 0.26, 0.74)  # where on a line its label may go, the best first
+MAX_CAPTIONS = 24  # lines in a graph that has something written on all of them; else only those that are lit
 MAX_STRESS_NODES = 40  # the better layout takes the cube of their number
+MAX_STEPS = 400
 
 Point = Tuple[float, float]
+Box = Tuple[float, float, float, float]  # left, top, right, bottom
 Triple = Tuple[int, str, int]
 
 
@@ -25,73 +35,156 @@ class Edge:
 
     relations (Tuple[int, ...]): Their numbers.
     labels (Tuple[str, ...]): Their labels.
+    caption (str): What is written on the line.
     line, arrow (str): What to draw, in the language of SVG paths.
-    middle (Point): Where the label goes.
+    place (Point): Where the caption goes.
+    free (bool): Whether the caption covers neither a name nor another caption that is shown with it.
     """
 
     head: int
     tail: int
     relations: Tuple[int, ...]
     labels: Tuple[str, ...]
+    caption: str
     line: str
     arrow: str
-    middle: Point
+    place: Point
+    free: bool
+
+
+@dataclass(frozen=True)
+class Node:
+    """An entity.
+
+    name (str): What is written below it.
+    place (Point): Where it lies.
+    """
+
+    name: str
+    place: Point
 
 
 @dataclass(frozen=True)
 class Graph:
     """A drawing of the given size. Entities without a relation are not in it.
 
-    nodes (Dict[int, Point]): Where each entity lies.
+    nodes (Dict[int, Node]): Entities by number.
     """
 
     width: float
     height: float
-    nodes: Dict[int, Point]
+    nodes: Dict[int, Node]
     edges: Tuple[Edge, ...]
 
+    @property
+    def captioned(self) -> bool:
+        """Whether all that is written on lines is shown at once."""
+        return len(self.edges) <= MAX_CAPTIONS
 
-def draw_graph(relations: Sequence[Triple]) -> Graph:
+
+def draw_graph(relations: Sequence[Triple], names: Sequence[str]) -> Graph:
     """Lay out entities so that related ones lie together, and draw their relations. The same relations always give the
     same drawing.
 
     relations (Sequence[Triple]): Head entity, label, tail entity.
+    names (Sequence[str]): The name of each entity.
     """
     grouped: Dict[Tuple[int, int], List[int]] = {}
     for i, (head, _, tail) in enumerate(relations):
         grouped.setdefault((head, tail), []).append(i)
-    nodes, width, height = lay_out(list(grouped))
+    short = {node: shorten(names[node]) for pair in grouped for node in pair}
+    places, width, height = lay_out(list(grouped), {node: measure(name) for node, name in short.items()})
+    named = [
+        (x - measure(short[node]) / 2, y + NAME[0], x + measure(short[node]) / 2, y + NAME[1])
+        for node, (x, y) in places.items()
+    ]
+    captions: List[Tuple[int, int, Box]] = []
     edges = []
     for (head, tail), numbers in grouped.items():
-        line, arrow, middle = draw_edge(nodes[head], nodes[tail])
         labels = tuple(relations[i][1] for i in numbers)
-        edges.append(Edge(head, tail, tuple(numbers), labels, line, arrow, middle))
-    return Graph(width, height, nodes, tuple(edges))
+        caption = shorten(labels[0]) + (f" +{len(labels) - 1}" if len(labels) > 1 else "")
+        line, arrow, candidates = draw_edge(places[head], places[tail])
+        # Of many lines only those of one entity are lit together.
+        beside = [box for a, b, box in captions if len(grouped) <= MAX_CAPTIONS or {a, b} & {head, tail}]
+        place, free = place_caption(candidates, measure(caption), numpy.array(named + beside))
+        if free:
+            captions.append((head, tail, _caption_box(place, measure(caption))))
+        edges.append(Edge(head, tail, tuple(numbers), labels, caption, line, arrow, place, free))
+    return Graph(width, height, {node: Node(short[node], places[node]) for node in places}, tuple(edges))
 
 
-def lay_out(pairs: Sequence[Tuple[int, int]]) -> Tuple[Dict[int, Point], float, float]:
+def shorten(text: str) -> str:
+    """RETURNS (str): A text of at most MAX_LABEL characters, on one line."""
+    text = " ".join(text.split())
+    return text if len(text) <= MAX_LABEL else text[: MAX_LABEL - 1].rstrip() + "…"
+
+
+def measure(text: str) -> float:
+    """RETURNS (float): About how wide a text is, in pixels. Chinese, Japanese, Korean are twice as wide."""
+    wide = sum(unicodedata.east_asian_width(character) in "WF" for character in text)
+    return CHARACTER * (len(text) + wide)
+
+
+def lay_out(pairs: Sequence[Tuple[int, int]], widths: Mapping[int, float]) -> Tuple[Dict[int, Point], float, float]:
     """Lay out each connected part of a graph by itself, and set the parts side by side, large ones first.
 
     pairs (Sequence[Tuple[int, int]]): Nodes that are joined.
+    widths (Mapping[int, float]): How wide the name of each node is.
     RETURNS (Tuple[Dict[int, Point], float, float]): Place of each node, width and height of the whole.
     """
     import networkx  # takes a while, and only who draws needs it
 
     graph = networkx.Graph(list(pairs))
     parts = sorted(networkx.connected_components(graph), key=lambda part: (-len(part), min(part)))
-    sizes = [(LABEL + ACROSS * math.sqrt(len(part)), DOWN * math.sqrt(len(part))) for part in parts]
-    area = sum((w + 2 * MARGIN[0]) * (h + 2 * MARGIN[1]) for w, h in sizes)
-    width = max([MIN_WIDTH, 1.2 * math.sqrt(area), *(w + 2 * MARGIN[0] for w, _ in sizes)])
     nodes: Dict[int, Point] = {}
-    x = y = row = 0.0
-    for part, (w, h) in zip(parts, sizes):
-        if x and x + w + 2 * MARGIN[0] > width:
-            x, y, row = 0.0, y + row, 0.0
+    x, y, row, right = *MARGIN, 0.0, 0.0
+    for part in parts:
         members = sorted(part)
-        for node, place in zip(members, spread(graph.subgraph(members), members).tolist()):
-            nodes[node] = (x + MARGIN[0] + w * place[0], y + MARGIN[1] + h * place[1])
-        x, row = x + w + 2 * MARGIN[0], max(row, h + 2 * MARGIN[1])
-    return nodes, width, y + row
+        boxes = numpy.array([(max(widths[node], 2 * RADIUS) + GAP[0], NAME[1] - NAME[0] + GAP[1]) for node in members])
+        places = keep_apart(size(len(part)) * spread(graph.subgraph(members), members), boxes)
+        low, high = (places - boxes / 2).min(0), (places + boxes / 2).max(0)
+        w, h = (high - low).tolist()
+        if row and x + w > MARGIN[0] + MAX_WIDTH:
+            x, y, row = MARGIN[0], y + row, 0.0
+        top = -NAME[0] + GAP[1] / 2  # from the top of a node's box to its middle
+        for node, place, box in zip(members, (places - low).tolist(), boxes.tolist()):
+            nodes[node] = (x + place[0], y + place[1] - box[1] / 2 + top)
+        x, row, right = x + w, max(row, h), max(right, x + w)
+    return nodes, right + MARGIN[0], y + row + MARGIN[1]
+
+
+def size(n: int) -> numpy.ndarray:
+    """RETURNS (numpy.ndarray): Width and height for a number of joined nodes."""
+    width, height = LABEL + ACROSS * math.sqrt(n), DOWN * math.sqrt(n)
+    if width <= MAX_WIDTH:
+        return numpy.array([width, height])
+    return numpy.array([MAX_WIDTH, max(height, n * NODE_AREA / MAX_WIDTH)])
+
+
+def keep_apart(places: numpy.ndarray, boxes: numpy.ndarray) -> numpy.ndarray:
+    """Push boxes that overlap from one another, the shorter way, until none do.
+
+    places (numpy.ndarray): Middles of the boxes, (N, 2).
+    boxes (numpy.ndarray): Widths and heights, (N, 2).
+    RETURNS (numpy.ndarray): New middles. Where there is no end to it, some boxes still overlap.
+    """
+    least = (boxes[:, None] + boxes) / 2
+    order = numpy.sign(numpy.arange(len(places))[:, None] - numpy.arange(len(places)))  # for those at the same place
+    for _ in range(MAX_STEPS):
+        apart = places[:, None] - places
+        lack = least - numpy.abs(apart)
+        lack[(lack <= 0.01).any(-1)] = 0
+        lack[numpy.diag_indices(len(places))] = 0
+        if not lack.any():
+            break
+        way = numpy.where(apart == 0, order[..., None], numpy.sign(apart))
+        across = lack[..., 0] < lack[..., 1]
+        lack[..., 0] *= across
+        lack[..., 1] *= ~across
+        places = places + 0.5 * (way * lack).sum(1)
+        half = boxes[:, 0] / 2
+        places[:, 0] = places[:, 0].clip(half, numpy.maximum(MAX_WIDTH - half, half))
+    return places
 
 
 def spread(graph: Any, members: Sequence[int]) -> numpy.ndarray:
@@ -111,19 +204,44 @@ def spread(graph: Any, members: Sequence[int]) -> numpy.ndarray:
     return (even + rank) / 2  # ranks pull crowded places apart
 
 
-def draw_edge(head: Point, tail: Point) -> Tuple[str, str, Point]:
-    """RETURNS (Tuple[str, str, Point]): Line and arrow from one node to another as SVG paths, and the line's middle."""
+def draw_edge(head: Point, tail: Point) -> Tuple[str, str, List[Point]]:
+    """RETURNS (Tuple[str, str, List[Point]]): Line and arrow from one node to another as SVG paths, and places on the
+    line for what is written there, the best first."""
     (x1, y1), (x2, y2) = head, tail
     if head == tail:  # a loop above the node
         r = 2 * RADIUS
         start, tip = (x1 - RADIUS, y1 - RADIUS / 2), (x1 + RADIUS, y1 - RADIUS / 2)
         line = _path("M", start, "C", (x1 - 2 * r, y1 - 2 * r), (x1 + 2 * r, y1 - 2 * r), tip)
-        return line, _arrow(tip, (-0.7, 0.7)), (x1, y1 - 2 * r)
+        return line, _arrow(tip, (-0.7, 0.7)), [(x1, y1 - 2 * r)]
     bend = ((x1 + x2) / 2 - BEND * (y2 - y1), (y1 + y2) / 2 + BEND * (x2 - x1))
     out, into = _direction(head, bend), _direction(bend, tail)
     start, tip = _move(head, out, RADIUS), _move(tail, into, -RADIUS - 1)
     line = _path("M", start, "Q", bend, _move(tip, into, -ARROW / 2))
-    return line, _arrow(tip, into), ((x1 + 2 * bend[0] + x2) / 4, (y1 + 2 * bend[1] + y2) / 4)
+    weights = [((1 - t) ** 2, 2 * t * (1 - t), t**2) for t in ALONG]
+    places = [(a * x1 + b * bend[0] + c * x2, a * y1 + b * bend[1] + c * y2) for a, b, c in weights]
+    return line, _arrow(tip, into), places
+
+
+def place_caption(candidates: Sequence[Point], width: float, taken: numpy.ndarray) -> Tuple[Point, bool]:
+    """Choose the place where a caption covers least.
+
+    candidates (Sequence[Point]): Places, the best first.
+    width (float): Of the caption.
+    taken (numpy.ndarray): The boxes that are there already. Shape (N, 4).
+    RETURNS (Tuple[Point, bool]): A place, and whether the caption covers nothing there.
+    """
+    covered = []
+    for place in candidates:
+        box = numpy.array(_caption_box(place, width))
+        common = numpy.minimum(taken[:, 2:], box[2:]) - numpy.maximum(taken[:, :2], box[:2])
+        covered.append(float(common.clip(0).prod(-1).sum()))
+    best = covered.index(min(covered))
+    return candidates[best], covered[best] == 0
+
+
+def _caption_box(place: Point, width: float) -> Box:
+    x, y = place
+    return x - width / 2, y - 11, x + width / 2, y + 4
 
 
 def _arrow(tip: Point, direction: Point) -> str:

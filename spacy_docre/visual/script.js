@@ -1,6 +1,14 @@
 (() => {
   "use strict";
   const SVG = "http://www.w3.org/2000/svg";
+  const DASHES = ["none", "8 6", "0.1 5", "9 5 0.1 5"]; // what tells the evidence pairs of a relation apart
+
+  function draw(parent, name, attributes) {
+    const element = document.createElementNS(SVG, name);
+    Object.entries(attributes).forEach(([key, value]) => element.setAttribute(key, value));
+    parent.append(element);
+    return element;
+  }
 
   function setUp(section) {
     const all = (selector) => [...section.querySelectorAll(selector)];
@@ -26,7 +34,9 @@
       relations: element.dataset.relations.split(" ").map(Number),
     }));
     const labels = Object.fromEntries(relations.map((r) => [r.id, r.label]));
-    let pinned = null;
+    // What the pointer is on, what the keys are on, what was clicked: the first of them that is there is shown.
+    let [pointed, focused, pinned] = [null, null, null];
+    const current = () => pointed ?? focused ?? pinned;
 
     // What lights up
 
@@ -42,7 +52,7 @@
     const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
     function lit(target) {
-      const on = { entities: new Set(), mentions: new Set(), sentences: new Set(), relations: new Set(), arcs: [] };
+      const on = { entities: new Set(), mentions: new Set(), sentences: new Set(), relations: new Set(), arcs: new Map() };
       if (target?.mention !== undefined) on.mentions.add(target.mention);
       if (target?.entity !== undefined) {
         on.entities.add(target.entity);
@@ -55,7 +65,12 @@
         [r.head, r.tail].forEach((entity) => on.entities.add(entity));
         r.sentences.forEach((s) => on.sentences.add(s));
         r.evidence.forEach(([head, tail]) => on.mentions.add(head).add(tail));
-        on.arcs.push(...r.evidence);
+        r.evidence.forEach(([head, tail, weight]) => {
+          const key = `${head} ${tail}`; // of several relations the pair is drawn once
+          const dash = DASHES[on.arcs.size % DASHES.length];
+          const known = on.arcs.get(key) ?? { head, tail, weight, dash };
+          on.arcs.set(key, { ...known, weight: Math.max(weight, known.weight) });
+        });
         if (!r.evidence.length) {
           mentions.filter((m) => [r.head, r.tail].includes(Number(m.dataset.entity))).forEach((m) => on.mentions.add(Number(m.dataset.mention)));
         }
@@ -63,7 +78,8 @@
       return on;
     }
 
-    function show(target) {
+    function show() {
+      const target = current();
       const on = lit(target);
       const near = new Set(on.entities);
       if (target?.entity !== undefined) {
@@ -77,12 +93,14 @@
       relations.forEach((r) => mark(r.row, on.relations.has(r.id)));
       for (const e of edges) {
         const shown = e.relations.filter((id) => on.relations.has(id));
+        const named = Boolean(target?.relations) && shown.length > 0;
         mark(e.element, shown.length > 0);
-        e.text.textContent = target?.relations && shown.length ? shown.map((id) => labels[id]).join(", ") : e.caption;
+        e.element.classList.toggle("docre-named", named);
+        e.text.textContent = named ? shown.map((id) => labels[id]).join(", ") : e.caption;
       }
       all(".docre-node").forEach((n) => mark(n, near.has(Number(n.dataset.entity))));
       drawArcs(on.arcs);
-      describe(target);
+      describe(target, on);
     }
 
     function pin(target, source) {
@@ -90,7 +108,7 @@
       all("[aria-pressed]").forEach((button) => {
         button.setAttribute("aria-pressed", String(pinned !== null && same(targetOf(button), pinned)));
       });
-      show(pinned);
+      show();
       if (pinned) reveal(source);
     }
 
@@ -105,58 +123,70 @@
 
     // Lines between the mentions of evidence pairs
 
-    function draw(parent, name, attributes) {
-      const element = document.createElementNS(SVG, name);
-      Object.entries(attributes).forEach(([key, value]) => element.setAttribute(key, value));
-      parent.append(element);
-    }
-
-    function drawArcs(pairs) {
+    function drawArcs(arcs) {
       const canvas = one(".docre-arcs");
       canvas.replaceChildren();
       const origin = canvas.getBoundingClientRect();
-      const place = (id) => {
-        const rect = one(`[data-mention="${id}"]`).getClientRects()[0];
-        return { x: rect.x + rect.width / 2 - origin.x, top: rect.top - origin.y, bottom: rect.bottom - origin.y };
-      };
-      for (const [headId, tailId, weight] of pairs) {
-        const [head, tail] = [place(headId), place(tailId)];
-        const level = Math.abs(head.top - tail.top) < 8;
-        const down = head.top < tail.top;
-        const [y1, y2] = level ? [head.top, tail.top] : down ? [head.bottom, tail.top] : [head.top, tail.bottom];
-        const reach = level ? -Math.min(22, 8 + Math.abs(head.x - tail.x) / 12) : (y2 - y1) / 2;
-        const d = `M${head.x} ${y1}C${head.x} ${y1 + reach} ${tail.x} ${level ? y2 + reach : y2 - reach} ${tail.x} ${y2}`;
-        const opacity = 0.25 + 0.65 * weight;
-        draw(canvas, "path", { d, "stroke-opacity": opacity, "stroke-width": 1 + 1.5 * weight });
-        draw(canvas, "circle", { cx: tail.x, cy: y2, r: 3.5, "fill-opacity": opacity });
+      const lines = [];
+      for (const arc of arcs.values()) {
+        const [first, second] = [arc.head, arc.tail].map((id) => [...one(`[data-mention="${id}"]`).getClientRects()]);
+        if (!first.length || !second.length) return; // nothing of this document is laid out, in a closed tab say
+        const drop = second[0].top - first[0].top;
+        const down = drop > 0;
+        // Between lines of text: from the last line of the upper mention to the first line of the lower one.
+        const rects = Math.abs(drop) < 8 ? [first[0], second[0]] : down ? [first.at(-1), second[0]] : [first[0], second.at(-1)];
+        const level = Math.abs(rects[0].top - rects[1].top) < 8;
+        lines.push({ ...arc, level, down, rects, x: rects.map((r) => r.x + r.width / 2 - origin.x) });
+      }
+      // Ends that would lie on one another stand side by side.
+      const ends = lines.flatMap((line) => [0, 1].map((i) => ({ line, i, id: i ? line.tail : line.head, other: line.x[1 - i] })));
+      for (const id of new Set(ends.map((end) => end.id))) {
+        const here = ends.filter((end) => end.id === id).sort((a, b) => a.other - b.other);
+        here.forEach(({ line, i }, n) => {
+          line.x[i] += (n - (here.length - 1) / 2) * Math.min(10, (0.8 * line.rects[i].width) / here.length);
+        });
+      }
+      for (const { weight, dash, level, down, rects, x } of lines) {
+        const y = rects.map((r, i) => (level || down === Boolean(i) ? r.top : r.bottom) - origin.y);
+        const reach = level ? -Math.min(22, 8 + Math.abs(x[0] - x[1]) / 12) : (y[1] - y[0]) / 2;
+        const d = `M${x[0]} ${y[0]}C${x[0]} ${y[0] + reach} ${x[1]} ${level ? y[1] + reach : y[1] - reach} ${x[1]} ${y[1]}`;
+        const opacity = 0.45 + 0.5 * weight;
+        draw(canvas, "path", { d, "stroke-opacity": opacity, "stroke-width": 1.2 + 1.5 * weight, "stroke-dasharray": dash });
+        draw(canvas, "circle", { cx: x[1], cy: y[1], r: 3.5, "fill-opacity": opacity });
       }
     }
 
     // The line below the text
 
-    function describe(target) {
+    function describe(target, on) {
       const detail = one(".docre-detail");
       detail.replaceChildren();
       const say = (...parts) => {
         const line = document.createElement("span");
-        parts.forEach((part) => line.append(part));
-        detail.append(line);
+        line.append(...parts);
+        detail.append(line, " ");
+        return line;
       };
-      const tag = (name, text) => {
+      const tag = (name, ...parts) => {
         const element = document.createElement(name);
-        element.append(text);
+        element.append(...parts);
         return element;
       };
       const quote = (id) => tag("bdi", readMention(id));
       const chosen = relations.filter((r) => target?.relations?.includes(r.id));
       for (const r of chosen.slice(0, 4)) {
-        say(tag("b", tag("bdi", r.names[0])), ` ${r.label} `, tag("b", tag("bdi", r.names[1])), ` ${r.score.toFixed(2)}`);
-        r.evidence.slice(0, 4).forEach(([head, tail, weight]) => say(quote(head), " → ", quote(tail), ` ${Math.round(100 * weight)} %`));
+        const [head, tail] = r.names.map((name) => tag("b", tag("bdi", name)));
+        say(head, " ", tag("bdi", r.label), " ", tail, ` ${r.score.toFixed(2)}`).className = "docre-fact";
+        r.evidence.slice(0, 4).forEach(([head, tail, weight]) => {
+          const line = say(quote(head), " → ", quote(tail), ` ${Math.round(100 * weight)} %`);
+          const sample = draw(line, "svg", { viewBox: "0 0 30 8", "aria-hidden": "true" });
+          draw(sample, "path", { d: "M2 4H28", "stroke-dasharray": on.arcs.get(`${head} ${tail}`).dash });
+          line.prepend(sample);
+        });
         if (r.sentences.length) say(`sentence ${r.sentences.map((s) => s + 1).join(", ")}`);
       }
       if (target?.entity !== undefined) {
         const count = (n, what) => `${n} ${what}${n === 1 ? "" : "s"}`;
-        const on = lit(target);
         const names = new Set([...on.mentions].map(readMention));
         [...names].slice(0, 6).forEach((name) => say(tag("b", tag("bdi", name))));
         say(`${count(on.mentions.size, "mention")}, ${count(on.relations.size, "relation")}`);
@@ -228,18 +258,28 @@
     rove(page, ".docre-mention[role]");
     rove(list, "tbody button");
     rove(one(".docre-graph"), ".docre-node");
-    section.addEventListener("pointerover", (event) => {
-      if (event.pointerType !== "touch") show(targetOf(event.target) ?? pinned);
+    const point = (target) => {
+      if (same(target, pointed)) return;
+      pointed = target;
+      show();
+    };
+    // Not pointerover: that comes as well when the page moves below a pointer at rest, and would undo what keys show.
+    section.addEventListener("pointermove", (event) => {
+      if (event.pointerType !== "touch") point(targetOf(event.target));
     });
-    section.addEventListener("pointerleave", () => show(pinned));
-    new ResizeObserver(() => show(pinned)).observe(page);
+    section.addEventListener("pointerleave", () => point(null));
+    const resized = new ResizeObserver(() => drawArcs(lit(current()).arcs));
+    [page, one(".docre-text")].forEach((box) => resized.observe(box));
     section.addEventListener("focusin", (event) => {
       if (!event.target.matches(":focus-visible")) return;
-      const target = targetOf(event.target);
-      show(target ?? pinned);
-      if (target) reveal(event.target);
+      [focused, pointed] = [targetOf(event.target), null];
+      show();
+      if (focused) reveal(event.target);
     });
-    section.addEventListener("focusout", () => show(pinned));
+    section.addEventListener("focusout", () => {
+      focused = null;
+      show();
+    });
     section.addEventListener("click", (event) => {
       const header = event.target.closest("th[aria-sort]");
       const target = targetOf(event.target);

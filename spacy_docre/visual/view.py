@@ -115,7 +115,7 @@ def view_doc(
         mentions=mentions,
         relations=relations,
         labels=tuple(_count(r.label for r in relations)),
-        graph=draw_graph([(r.head.id, r.label, r.tail.id) for r in relations]),
+        graph=draw_graph([(r.head.id, r.label, r.tail.id) for r in relations], [e.text for e in entities]),
         heatmaps=_view_heatmaps(entities, relations, weights or {}),
     )
 

@@ -113,5 +113,6 @@ def test_heatmap(rsman_nlp, tiny_nlp, tmp_path):
     done = show(tmp_path / "in.spacy", tmp_path / "out.html", "--heatmap", "--model", tmp_path / "rsman")
     assert done.exit_code == 0, done.output
     assert count(tmp_path / "out.html", "<caption>") == 2 and count(tmp_path / "out.html", "<td data-at=") == 6
-    done = show(tmp_path / "in.spacy", tmp_path / "out.html", "--heatmap", "--model", tmp_path / "atlop")
-    assert done.exit_code == 1 and "R163" in done.stderr
+    for source in ("in.spacy", "none.txt"):  # refused before anything is read
+        done = show(tmp_path / source, tmp_path / "out.html", "--heatmap", "--model", tmp_path / "atlop")
+        assert done.exit_code == 1 and "R163" in done.stderr

@@ -2,11 +2,11 @@
 
 import os
 import shutil
-import time
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
 import pytest
+from browsing import settle
 
 CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
 DRIVER = shutil.which("chromedriver")
@@ -24,6 +24,7 @@ def browser() -> Iterator[Any]:
         options.add_argument(f"--{argument}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER, env=dict(os.environ)))
+    driver.set_script_timeout(120)
     driver.execute_cdp_cmd("Emulation.setFocusEmulationEnabled", {"enabled": True})  # keys go to the page at once
     yield driver
     driver.quit()
@@ -31,15 +32,14 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def open_page(browser: Any, tmp_path: Path) -> Callable[[str], Any]:
-    """Open HTML from a file; returns the browser. After the test nothing may be on its console."""
+    """Open HTML from a file, laid out; returns the browser. After the test nothing may be on its console."""
     opened = []
 
     def open_html(html: str) -> Any:
         path = tmp_path / "page.html"
         path.write_text(html, encoding="utf8", newline="\n")
         browser.get(path.as_uri())
-        while browser.execute_script("return document.readyState") != "complete":  # a busy machine returns early
-            time.sleep(0.05)
+        settle(browser)
         opened.append(path)
         return browser
 

@@ -92,6 +92,51 @@ def test_fragments_do_not_clash():
         assert re.match(r"(\[data-jp-theme-light=\"\w+\"\] )?\.docre\b(?!-)", selector), selector
 
 
+def luminance(colour):
+    """Of a colour of three numbers from 0 to 255, by WCAG 2.1."""
+    parts = [c / 255 for c in colour]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear))
+
+
+def contrast(one, other):
+    dark, bright = sorted((luminance(one), luminance(other)))
+    return (bright + 0.05) / (dark + 0.05)
+
+
+def mix(one, other, share):
+    return [share * a + (1 - share) * b for a, b in zip(one, other)]
+
+
+def test_text_has_contrast():
+    """All text against all it may stand on has 4.5 to 1, what is drawn 3 to 1 (WCAG 2.1, AA), in light and in dark."""
+    style = render(make_doc(), jupyter=False)
+    schemes = [{}, {}]
+    for name, *pair in re.findall(r"--([\w-]+): light-dark\((#\w{6}), (#\w{6})\)", style):
+        for scheme, value in zip(schemes, pair):
+            scheme[name] = [int(value[i : i + 2], 16) for i in (1, 3, 5)]
+    weak, strong = (
+        int(
+            re.search(rf"{selector} {{[^}}]*background: color-mix\(in srgb, var\(--hue\) (\d+)%, transparent\)", style)[
+                1
+            ]
+        )
+        for selector in (r"\.docre-mention", r"\.docre-mention\.docre-on")
+    )
+    tag = int(re.search(r"[ ;]color: color-mix\(in srgb, var\(--hue\) (\d+)%, var\(--ink\)\)", style)[1])
+    assert 0 < weak < strong < 100
+    for colours in schemes:
+        ink, soft, paper, glow = (colours[name] for name in ("ink", "soft", "paper", "glow"))
+        hues = [colours[f"hue-{i}"] for i in range(8)]
+        assert min(contrast(text, ground) for text in (ink, soft) for ground in (paper, glow)) >= 4.5
+        for hue in hues:
+            assert contrast(hue, paper) >= 3
+            assert min(contrast(text, mix(hue, paper, weak / 100)) for text in (ink, soft)) >= 4.5
+            for ground in (paper, glow):
+                assert contrast(mix(hue, ink, tag / 100), mix(hue, ground, weak / 100)) >= 4.5
+                assert contrast(ink, mix(hue, ground, strong / 100)) >= 4.5
+
+
 def test_table_rows():
     doc = make_doc()
     record = relation_record(
