@@ -281,3 +281,10 @@ def warn_missing(pipe: DocrePipe, n: int, what: str) -> None:
     """Say once that documents lack what an earlier component should have set."""
     if n:
         pipe.warn_once(Warnings.RW02.format(name=pipe.name, n=n, what=what))
+
+
+def warn_unsplit(pipe: DocrePipe, docs: Sequence[Doc]) -> None:
+    """Say once that documents have no sentence boundaries."""
+    n = sum(len(doc) > 1 and not doc.has_annotation("SENT_START") for doc in docs)
+    if n:
+        pipe.warn_once(Warnings.RW01.format(name=pipe.name, n=n))
