@@ -12,12 +12,14 @@ from spacy.pipeline.trainable_pipe import TrainablePipe
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples
 from spacy.vocab import Vocab
+from spacy_transformers.layers import TransformerListener
 from thinc.api import Model, Optimizer
 
 from ..errors import Errors, Warnings
 from ..layers.encoded import DocEncoding
 from ..models.bridge import ModelInput, Scores, differentiate
 from ..models.transformer.listener import DocreListener, output_key
+from ..models.transformer.stock import AdoptedListener
 from .batching import batch_by_items, pipe_batches
 
 Batch = Any  # one of the batches of ty
@@ -164,6 +166,10 @@ class DocrePipe(TrainablePipe):
         raise ValueError(Errors.R207.format(name=self.name))
 
     def _build_model(self, docs: List[Doc], n_out: int = 1) -> None:
+        for node in self.model.walk():
+            deaf = isinstance(node, DocreListener) and node.has_dim("nO") is None
+            if deaf or isinstance(node, (TransformerListener, AdoptedListener)):
+                raise ValueError(Errors.R219.format(name=self.name, upstream=node.upstream_name))
         if self.model.has_dim("nO") is None:
             self.model.set_dim("nO", n_out)
         self.model.initialize(X=(docs, None))
