@@ -45,7 +45,7 @@ class Errors(metaclass=ErrorsWithCodes):
         "'{name}' found no output of the transformer '{upstream}' on a document of {n_tokens} tokens. Add the "
         "component '{upstream}' before '{name}', and do not exclude or disable it. In training, list it in "
         "[training.annotating_components] if it is frozen, or if '{name}' is listed there. If it was sourced into a "
-        "pipeline with fewer listeners, source a copy there: source=copy.deepcopy(nlp)."
+        "pipeline with fewer listeners, load it once more for that: source=spacy.load(...)."
     )
     R202 = "'{name}' got a batch other than the one that the transformer '{upstream}' was updated with."
     R203 = (

@@ -166,6 +166,7 @@ class DocrePipe(TrainablePipe):
         raise ValueError(Errors.R207.format(name=self.name))
 
     def _build_model(self, docs: List[Doc], n_out: int = 1) -> None:
+        node: Any
         for node in self.model.walk():
             deaf = isinstance(node, DocreListener) and node.has_dim("nO") is None
             if deaf or isinstance(node, (TransformerListener, AdoptedListener)):
