@@ -44,7 +44,8 @@ class Errors(metaclass=ErrorsWithCodes):
     R201 = (
         "'{name}' found no output of the transformer '{upstream}' on a document of {n_tokens} tokens. Add the "
         "component '{upstream}' before '{name}', and do not exclude or disable it. In training, list it in "
-        "[training.annotating_components] if it is frozen, or if '{name}' is listed there."
+        "[training.annotating_components] if it is frozen, or if '{name}' is listed there. If it was sourced into a "
+        "pipeline with fewer listeners, load it once more for that: source=spacy.load(...)."
     )
     R202 = "'{name}' got a batch other than the one that the transformer '{upstream}' was updated with."
     R203 = (
@@ -81,6 +82,11 @@ class Errors(metaclass=ErrorsWithCodes):
     R218 = (
         "No combination of thresholds finds a right relation, so there is nothing to choose by. Are the corpus's labels "
         "those of the model, and are its relations annotated? Look with `python -m spacy_docre evaluate ... --per-type`."
+    )
+    R219 = (
+        "'{name}' needs the last layer's attention with its gradient, and gets none from '{upstream}'. Let it listen, by "
+        "spacy-docre.TransformerListener.v1, to a component of the factory docre_transformer that stands before it and is "
+        "initialised. Such a one takes over the encoder of a stock `transformer`: see docs/pipelines.md."
     )
     R217 = "There is nothing to calibrate on: of the relations that the best thresholds keep, none lies between two entities that the gold documents have."
 
@@ -130,8 +136,8 @@ class Errors(metaclass=ErrorsWithCodes):
     R301 = "Scores of shape {logits} do not fit labels of shape {gold}. Scores with a threshold class have one column more than the labels, others as many."
     R302 = "The width {width} is not a multiple of block_size {block_size}."
     R303 = (
-        "Can't load the encoder {name!r}: {problem}. Give a Hugging Face name, a folder with config.json, or "
-        "'package:NAME' for weights inside an installed Python package."
+        "Can't load the encoder {name!r}: {problem}. Give a Hugging Face name, a folder with config.json or with a spaCy "
+        "pipeline, or 'package:NAME' for what lies inside an installed Python package."
     )
     R304 = "{path} is not a packed model of spacy_docre: {problem}"
     R305 = "Unknown {what} {value!r}. Choose from: {options}."

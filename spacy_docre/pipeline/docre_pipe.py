@@ -12,12 +12,14 @@ from spacy.pipeline.trainable_pipe import TrainablePipe
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples
 from spacy.vocab import Vocab
+from spacy_transformers.layers import TransformerListener
 from thinc.api import Model, Optimizer
 
 from ..errors import Errors, Warnings
 from ..layers.encoded import DocEncoding
 from ..models.bridge import ModelInput, Scores, differentiate
 from ..models.transformer.listener import DocreListener, output_key
+from ..models.transformer.stock import AdoptedListener
 from .batching import batch_by_items, pipe_batches
 
 Batch = Any  # one of the batches of ty
@@ -164,6 +166,11 @@ class DocrePipe(TrainablePipe):
         raise ValueError(Errors.R207.format(name=self.name))
 
     def _build_model(self, docs: List[Doc], n_out: int = 1) -> None:
+        node: Any
+        for node in self.model.walk():
+            deaf = isinstance(node, DocreListener) and node.has_dim("nO") is None
+            if deaf or isinstance(node, (TransformerListener, AdoptedListener)):
+                raise ValueError(Errors.R219.format(name=self.name, upstream=node.upstream_name))
         if self.model.has_dim("nO") is None:
             self.model.set_dim("nO", n_out)
         self.model.initialize(X=(docs, None))
@@ -281,3 +288,10 @@ def warn_missing(pipe: DocrePipe, n: int, what: str) -> None:
     """Say once that documents lack what an earlier component should have set."""
     if n:
         pipe.warn_once(Warnings.RW02.format(name=pipe.name, n=n, what=what))
+
+
+def warn_unsplit(pipe: DocrePipe, docs: Sequence[Doc]) -> None:
+    """Say once that documents have no sentence boundaries."""
+    n = sum(len(doc) > 1 and not doc.has_annotation("SENT_START") for doc in docs)
+    if n:
+        pipe.warn_once(Warnings.RW01.format(name=pipe.name, n=n))

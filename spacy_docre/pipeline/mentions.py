@@ -24,7 +24,7 @@ from ..errors import Errors, Warnings
 from ..models.bridge import ModelInput, Scores
 from ..models.mention_scorer import get_orthography
 from ..ty import CandidateBatch, SpanBatch, SpanIndices
-from .docre_pipe import DEFAULT_MAX_BATCH_ITEMS, LISTENER, DocrePipe
+from .docre_pipe import DEFAULT_MAX_BATCH_ITEMS, LISTENER, DocrePipe, warn_unsplit
 from .gold import get_gold_mentions
 
 DEFAULT_MODEL = {"@architectures": "spacy-docre.MentionScorer.v1", "tok2vec": LISTENER}
@@ -117,9 +117,7 @@ class DocreMentions(DocrePipe):
 
     def make_batch(self, docs: Sequence[Doc]) -> CandidateBatch:
         """RETURNS (CandidateBatch): All spans within sentences, but none of Docs whose mentions are given."""
-        unsplit = sum(len(doc) > 1 and not doc.has_annotation("SENT_START") for doc in docs)
-        if unsplit:
-            self.warn_once(Warnings.RW01.format(name=self.name, n=unsplit))
+        warn_unsplit(self, docs)
         spans = []
         for doc in docs:
             skip = is_given(doc, "mentions")

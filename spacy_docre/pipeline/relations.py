@@ -36,7 +36,7 @@ from ..models.bridge import ModelInput, Scores, encode
 from ..models.relation_model import Explanation, predict_and_explain, relation_scores
 from ..scoring.facts import collect_facts, facts_from_data, facts_to_data, hash_fact
 from ..ty import PairBatch, SpanIndices
-from .docre_pipe import DEFAULT_MAX_BATCH_ITEMS, LISTENER, LabelledPipe, check_share
+from .docre_pipe import DEFAULT_MAX_BATCH_ITEMS, LISTENER, LabelledPipe, check_share, warn_unsplit
 from .em_schedule import E, describe_steps, phase_by_steps, start_state
 from .gold import get_gold_entities, get_gold_triples, make_entity_batch
 
@@ -257,7 +257,14 @@ class DocreRelations(LabelledPipe):
         n_pairs = numpy.bincount(batch.doc, minlength=len(docs))
         for doc, known, n in zip(docs, clusters, n_pairs.tolist()):
             note_skipped(doc, self.name, "entity pairs", len(known) * (len(known) - 1) - n)
+        warn_unsplit(self, [doc for doc, n in zip(docs, n_pairs) if n and not self._found_by_ours(doc)])
         return batch
+
+    def _found_by_ours(self, doc: Doc) -> bool:
+        """RETURNS (bool): Whether `docre_mentions`, which tells of Docs without sentences itself, found the mentions:
+        they have scores then."""
+        key = self.cfg["spans_key"]
+        return key in doc.spans and "scores" in doc.spans[key].attrs
 
     def _pair_up(
         self, docs: Sequence[Doc], clusters: Sequence[Sequence[Any]], types: Sequence[Sequence[str]]

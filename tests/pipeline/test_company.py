@@ -1,9 +1,9 @@
 """In company: stock components on our transformer, ours in a host's pipeline, sourced, copied, in another process."""
 
 import copy
-import inspect
 import json
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,9 +16,19 @@ import torch
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.training import Example
-from spacy.util import load_model_from_config, registry
+from spacy.util import load_model_from_config
 from thinc.api import Adam, Config, fix_random_seed
 
+from spacy_docre.attributes import (
+    get_clusters,
+    get_mentions,
+    get_relation_data,
+    get_types,
+    set_clusters,
+    set_mentions,
+    set_relation_data,
+)
+from spacy_docre.pipeline.naming import rename_components
 from toy import make_doc
 
 from .conftest import finish, layers_of, train
@@ -307,6 +317,22 @@ def test_a_host_pipeline_is_left_as_it_was(nlp, gold, sample_docs, tiny_encoder,
     assert host_state(host, texts) == state
 
 
+READERS = {
+    "ours": {"@architectures": "spacy-docre.TransformerListener.v1", "upstream": "host"},
+    "stock": {**STOCK, "upstream": "*"},
+    "stock, of ours": {**STOCK, "upstream": "docre_transformer"},
+}
+
+
+@pytest.mark.parametrize("tok2vec", READERS.values(), ids=READERS)
+def test_a_head_that_would_get_no_attention_is_refused(tiny_encoder, gold, tmp_path, tok2vec):
+    host = spacy_transformers_host(tiny_encoder, tmp_path)
+    host.add_pipe("docre_transformer", config={"model": {"name": tiny_encoder}})
+    host.add_pipe("docre_relations", config={"model": {"tok2vec": tok2vec}})
+    with pytest.raises(ValueError, match=f"R219.*'docre_relations'.*'{re.escape(tok2vec['upstream'])}'"):
+        host.initialize(lambda: make_examples(host, gold))
+
+
 # Sourced, copied, in another process
 
 
@@ -354,44 +380,59 @@ def test_sourced_components_find_the_same_in_a_new_process(nlp, sample_docs, tmp
         assert found == wanted or "docre_relations" not in names, case
 
 
-def rename(config: Config, prefix: str) -> Config:
-    """The same pipeline under other names, components and Doc attributes alike."""
-    config = config.copy()
-    names = [name if name == "sentencizer" else prefix + name for name in config["nlp"]["pipeline"]]
-    config["components"] = dict(zip(names, (config["components"][name] for name in config["nlp"]["pipeline"])))
-    config["nlp"]["pipeline"] = names
-    keys = {"spans_key": "mentions", "span_cluster_prefix": "clusters"}
-    keys.update({"relations_attr": "relations", "entities_attr": "entities"})
-    for name in names[2:]:
-        component = config["components"][name]
-        component["model"]["tok2vec"]["upstream"] = f"{prefix}docre_transformer"
-        known = inspect.signature(registry.factories.get(component["factory"])).parameters
-        component.update({key: prefix + value for key, value in keys.items() if key in known})
-    config["initialize"] = {}
-    return config
-
-
-def test_two_pipelines_on_one_doc(nlp, tiny_config, sample_docs):
-    other = load_model_from_config(rename(tiny_config, "b_"), auto_fill=True)
-    for name in OURS:
-        old, new = nlp.get_pipe(name), other.get_pipe(f"b_{name}")
-        new.model.from_bytes(old.model.to_bytes())
-        new.cfg.update({key: old.cfg[key] for key in ("labels", "kb_ids") if key in old.cfg})
-    other.get_pipe("b_docre_mentions").cfg.update(threshold=0.45, max_mentions=0.1)
-    with torch.no_grad():
-        other.get_pipe("b_docre_transformer").model.shims[0]._model.embeddings.word_embeddings.weight.mul_(2.0)
+def test_a_source_goes_on_working(nlp, sample_docs, tmp_path):
+    """Where the part that was sourced has the last reader, or was loaded once more."""
+    nlp.to_disk(tmp_path)
     text = sample_docs[0].text
+    wanted = layers_of(nlp(text))
+    for source, names in ((nlp, [OURS[0], OURS[-1]]), (spacy.load(tmp_path), OURS[:2])):
+        part = blank()
+        for name in names:
+            part.add_pipe(name, source=source)
+        docs = [part(text), *part.pipe([text])]
+        assert not [key for doc in docs for key in doc.user_data if not isinstance(key, tuple)]
+        assert layers_of(nlp(text)) == wanted and [layers_of(doc) for doc in nlp.pipe([text])] == [wanted]
+    part = blank()
+    for name in OURS[:2]:
+        part.add_pipe(name, source=nlp)
+    with pytest.raises(ValueError, match="R201.*load it once more"):
+        nlp(text)
+
+
+def test_two_pipelines_on_one_doc(nlp, sample_docs, gold, tmp_path):
+    """A trained one, with a stock listener, gets other names, is saved, loaded and put beside another one."""
+    nlp.to_disk(tmp_path / "one")
+    other = spacy.load(tmp_path / "one")
+    tagger = other.add_pipe("tagger", config=stock_config("tagger", STOCK, upstream="docre_transformer"))
+    tagger.initialize(lambda: make_examples(other, gold), nlp=other)
+    other.get_pipe("docre_mentions").cfg.update(threshold=0.45, max_mentions=0.1)
+    with torch.no_grad():
+        other.get_pipe("docre_transformer").model.shims[0]._model.embeddings.word_embeddings.weight.mul_(2.0)
+    text = sample_docs[0].text
+    doc = other(text)
+    wanted = layers_of(doc), [token.tag_ for token in doc]
+    rename_components(other, "b")
+    other.to_disk(tmp_path / "other")
+    other = spacy.load(tmp_path / "other")
+    ours = [f"b_{name}" for name in OURS]
+    assert other.pipe_names == ["sentencizer", *ours, "tagger"]
+    assert other.get_pipe("b_docre_transformer").listening_components == [*ours[1:], "tagger"]
 
     def found(doc: Doc) -> Any:
-        relations = [(str(r), [str(e) for e in r.evidence]) for r in doc._.b_relations]
-        return [str(e) for e in doc._.b_entities], relations, [(s.start, s.end) for s in doc.spans["b_mentions"]]
+        view = Doc(doc.vocab).from_bytes(doc.to_bytes())
+        set_mentions(view, get_mentions(view, "b_mentions"))
+        set_clusters(view, get_clusters(view, "b_coref_clusters"), get_types(view, "b_coref_clusters"))
+        set_relation_data(view, get_relation_data(view, "b_relations"))
+        assert [str(e) for e in doc._.b_entities] == [str(e) for e in view._.entities]
+        assert [str(r) for r in doc._.b_relations] == [str(r) for r in view._.relations]
+        return layers_of(view), [token.tag_ for token in doc]
 
-    ours, theirs = layers_of(nlp(text)), found(other(text))
-    assert theirs[1] and len(theirs[2]) < len(ours["mentions"])
-    for name in OURS:
-        nlp.add_pipe(f"b_{name}", source=other, after=name)
+    alone = layers_of(nlp(text))
+    assert found(other(text)) == wanted and len(wanted[0]["mentions"]) < len(alone["mentions"])
+    for name in [*ours, "tagger"]:
+        nlp.add_pipe(name, source=other)
     doc = nlp(text)
-    assert layers_of(doc) == ours and found(doc) == theirs
+    assert layers_of(doc) == alone and found(doc) == wanted and wanted[0]["relations"]
 
 
 @pytest.mark.parametrize("way", [copy.deepcopy, lambda nlp: pickle.loads(pickle.dumps(nlp))], ids=["copy", "pickle"])

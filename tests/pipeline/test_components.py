@@ -1,7 +1,7 @@
 """What each component promises by itself: empty input, missing layers, settings, labels, errors."""
 
 import warnings
-from typing import Callable
+from typing import Any, Callable
 
 import numpy
 import pytest
@@ -63,7 +63,7 @@ def long_docs(nlp: Language):
     """Two Docs of 60 tokens with entities at tokens 0 and 40, 50, 20."""
     docs = []
     for _ in range(2):
-        doc = Doc(nlp.vocab, words=["w"] * 60)
+        doc = Doc(nlp.vocab, words=["w"] * 60, sent_starts=[True] + [False] * 59)
         set_clusters(doc, [[(0, 1), (40, 41)], [(50, 52)], [(20, 21)]])
         docs.append(doc)
     return docs
@@ -262,10 +262,23 @@ def test_missing_mentions_warn_once(nlp: Language):
         nlp(TEXT)
 
 
-def test_missing_sentences_warn(nlp: Language):
+@pytest.mark.parametrize("finder", ["docre_mentions", "docre_adopt"])
+def test_missing_sentences_are_told_once(nlp: Language, finder):
+    """By what looks for mentions within sentences, else by what takes the document for a relation's sentence."""
     nlp.remove_pipe("sentencizer")
-    with pytest.warns(UserWarning, match="RW01"):
-        nlp(TEXT)
+    nlp.get_pipe("docre_relations").cfg["threshold"] = 0.0
+    if finder == "docre_adopt":
+        for name in ("docre_mentions", "docre_clusters", "docre_types"):
+            nlp.remove_pipe(name)
+        ruler: Any = nlp.add_pipe("entity_ruler", before="docre_relations")
+        ruler.add_patterns([{"label": "PER", "pattern": name} for name in ("Mara", "Lind")])
+        nlp.add_pipe("docre_adopt", before="docre_relations")
+    with pytest.warns(UserWarning) as caught:
+        _, doc, _ = [nlp(text) for text in ("", "Mara met Lind. Lind left.", "Lind met Mara.")]
+    (told,) = [str(w.message) for w in caught if "[RW13]" not in str(w.message)]
+    teller = finder if finder == "docre_mentions" else "docre_relations"
+    assert told.startswith(f"[RW01] '{teller}': 1 document(s)")
+    assert finder == "docre_mentions" or {r.sentences for r in doc._.relations} == {(doc[:],)}
 
 
 def test_missing_transformer_is_an_error(nlp: Language):

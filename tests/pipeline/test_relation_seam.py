@@ -51,7 +51,8 @@ def test_entities_come_with_types_and_sentences(make_jerex):
         expected = [0, 1, 0, 1, 1, 2, 2]
         assert batch.entities.sentence.tolist() == expected
         assert expected == [sum(s <= start for s in SENTS) - 1 for start in batch.entities.mentions.start]
-    unsplit = pipe.make_batch([make_doc(entities=entities, sents=None, relations=None)])
+    with pytest.warns(UserWarning, match="RW01"):
+        unsplit = pipe.make_batch([make_doc(entities=entities, sents=None, relations=None)])
     assert unsplit.entities.sentence.tolist() == [0] * 7
 
 

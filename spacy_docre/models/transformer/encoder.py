@@ -12,10 +12,18 @@ import torch
 from spacy_transformers.data_classes import HFObjects
 from thinc.api import get_torch_default_device
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 from transformers.utils import logging as transformers_logging
 
 from ...errors import Errors, Warnings
+from .from_pipeline import is_pipeline, read_pipeline, rebuild
 
 Projections = Tuple[nn.Module, nn.Module]
 
@@ -30,7 +38,8 @@ _known: "WeakKeyDictionary[PreTrainedModel, Optional[Projections]]" = WeakKeyDic
 def resolve_encoder(name: str) -> str:
     """Turn an encoder name of a config into what transformers loads.
 
-    name (str): A Hugging Face name, a folder, or "package:NAME" for weights inside an installed Python package.
+    name (str): A Hugging Face name, a folder, or "package:NAME" for weights inside an installed Python package. Folder
+        and package may hold a spaCy pipeline instead, whose transformer is meant then.
     RETURNS (str): A Hugging Face name or a folder.
     RAISES (ValueError): If the package or its weights cannot be found.
     """
@@ -41,11 +50,19 @@ def resolve_encoder(name: str) -> str:
     if spec is None or not spec.submodule_search_locations:
         raise ValueError(Errors.R303.format(name=name, problem=f"no package {package!r} is installed"))
     for location in spec.submodule_search_locations:
-        configs = sorted(Path(location).rglob("config.json"), key=lambda p: (len(p.parts), str(p)))
-        found = [c.parent for c in configs if any(c.parent.glob("*.safetensors")) or any(c.parent.glob("*.bin"))]
+        configs = sorted(Path(location).rglob("config.*"), key=lambda p: (len(p.parts), str(p)))
+        found = [c.parent for c in configs if _holds_encoder(c)]
         if found:
             return str(found[0])
-    raise ValueError(Errors.R303.format(name=name, problem=f"package {package!r} holds no config.json with weights"))
+    problem = f"package {package!r} holds no config.json with weights, and no pipeline"
+    raise ValueError(Errors.R303.format(name=name, problem=problem))
+
+
+def _holds_encoder(config: Path) -> bool:
+    folder = config.parent
+    if config.name == "config.json":
+        return any(folder.glob("*.safetensors")) or any(folder.glob("*.bin"))
+    return config.name == "config.cfg" and is_pipeline(str(folder))
 
 
 def public_name(name: str) -> str:
@@ -61,16 +78,27 @@ def load_encoder(name: str, *, dropout: float, attention_dropout: float, options
     RAISES (ValueError): If there is no such encoder, or its attention can't be had.
     """
     source = resolve_encoder(name)
+    if is_pipeline(source):
+        held = read_pipeline(source, name)
+        with _telling(name), _quiet():
+            objects = rebuild(held, {**_rates(held.transformer.config, dropout, attention_dropout), **options})
+        _check_family(objects.transformer.config, name)
+    else:
+        objects = _read_files(source, name, dropout, attention_dropout, options)
+    objects.transformer.to(get_torch_default_device())
+    forget_origin(objects)
+    find_query_key(objects.transformer, name)
+    return objects
+
+
+def _read_files(source: str, name: str, dropout: float, attention_dropout: float, options: Dict[str, Any]) -> HFObjects:
     if Path(source).is_dir() and not (Path(source) / "config.json").is_file():
         raise ValueError(Errors.R303.format(name=name, problem="the folder holds no config.json"))
     with _telling(name):
         config = AutoConfig.from_pretrained(source)
-        rates = {key: dropout for key in _DROPOUT if hasattr(config, key)}
-        rates.update({key: attention_dropout for key in _ATTENTION_DROPOUT if hasattr(config, key)})
-        config = AutoConfig.from_pretrained(source, **{**rates, **options})
-    if config.is_encoder_decoder:
-        problem = "it is an encoder with a decoder"
-        raise ValueError(Errors.R307.format(name=name, family=config.model_type, problem=problem))
+        settings = {**_rates(config, dropout, attention_dropout), **options}
+        config = AutoConfig.from_pretrained(source, **settings)
+    _check_family(config, name)
     with _telling(
         name, "no tokenizer could be made of its files, which should hold a tokenizer.json or a vocabulary: "
     ):
@@ -80,12 +108,21 @@ def load_encoder(name: str, *, dropout: float, attention_dropout: float, options
     # The pooler, which no head reads, is left out of many published encoders.
     missing = sorted(key for key in loading["missing_keys"] if not key.startswith("pooler."))
     if missing:
-        warnings.warn(Warnings.RW10.format(name=name, n=len(missing), first=", ".join(missing[:3])), stacklevel=2)
-    transformer.to(get_torch_default_device())
-    objects = HFObjects(tokenizer, transformer, vocabulary)
-    forget_origin(objects)
-    find_query_key(transformer, name)
-    return objects
+        warnings.warn(Warnings.RW10.format(name=name, n=len(missing), first=", ".join(missing[:3])), stacklevel=3)
+    return HFObjects(tokenizer, transformer, vocabulary)
+
+
+def _rates(config: PretrainedConfig, dropout: float, attention_dropout: float) -> Dict[str, float]:
+    """RETURNS (Dict[str, float]): Dropout rates, under the names that an encoder's config has for them."""
+    rates = {key: dropout for key in _DROPOUT if hasattr(config, key)}
+    rates.update({key: attention_dropout for key in _ATTENTION_DROPOUT if hasattr(config, key)})
+    return rates
+
+
+def _check_family(config: PretrainedConfig, name: str) -> None:
+    if config.is_encoder_decoder:
+        problem = "it is an encoder with a decoder"
+        raise ValueError(Errors.R307.format(name=name, family=config.model_type, problem=problem))
 
 
 @contextlib.contextmanager

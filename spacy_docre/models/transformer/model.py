@@ -81,7 +81,8 @@ def build_transformer_model(
 ) -> Model[List[Doc], EncodedBatch]:
     """Build an encoder that gives last hidden states and the last layer's attention, both with gradient.
 
-    name (str): A Hugging Face name, a folder, or "package:NAME" for weights inside an installed Python package.
+    name (str): A Hugging Face name, a folder with weights or with a spaCy pipeline that has a transformer, or
+        "package:NAME" for either inside an installed Python package.
     window (int): Word pieces of a window, special ones included; 0 for as many as the encoder takes, 512 if it has no
         limit or if its whole attention has to be held.
     overlap (int): Word pieces that neighbouring windows of a long document share.

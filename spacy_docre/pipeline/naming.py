@@ -1,0 +1,51 @@
+"""Other names for a pipeline's components and for what they write, so that two pipelines can work on one Doc."""
+
+from typing import Any, Dict
+
+from spacy.language import Language
+from thinc.api import Model
+
+from ..attributes import install_extensions
+from ..models.transformer.listener import DocreListener
+from .adopt import DocreAdopt
+from .docre_pipe import DocrePipe
+from .transformer import DocreTransformer
+
+KEYS = ("spans_key", "span_cluster_prefix", "relations_attr", "entities_attr")
+
+
+def rename_components(nlp: Language, prefix: str) -> None:
+    """Put a prefix and "_" before the names of a pipeline's docre components, and before those of the span groups and
+    Doc extensions that they read and write. The pipeline is changed in place; it may be trained, and can be saved.
+
+    nlp (Language): The pipeline.
+    prefix (str): What comes before each name, "press" say: then relations are in `doc._.press_relations`.
+    """
+    ours = [name for name, pipe in nlp.components if isinstance(pipe, (DocreTransformer, DocrePipe, DocreAdopt))]
+    new = {name: f"{prefix}_{name}" for name in ours}
+    for name, component in nlp.components:
+        pipe: Any = component
+        config = nlp.config.interpolate()["components"][name]
+        rename_upstream(config, new)
+        for node in pipe.model.walk() if isinstance(getattr(pipe, "model", None), Model) else ():
+            if isinstance(node, DocreListener):
+                node.upstream_name = new.get(node.upstream_name, node.upstream_name)
+        if name in new:
+            pipe.name = new[name]
+            keys = {key: f"{prefix}_{pipe.cfg[key]}" for key in KEYS if key in pipe.cfg}
+            pipe.cfg.update(keys)
+            config.update({key: value for key, value in keys.items() if key in config})
+            if "relations_attr" in keys:
+                install_extensions(keys["relations_attr"], keys["entities_attr"], keys["span_cluster_prefix"])
+        nlp.get_pipe_config(name).update(config)
+    for name in ours:
+        nlp.rename_pipe(name, new[name])
+
+
+def rename_upstream(config: Dict[str, Any], new: Dict[str, str]) -> None:
+    """Let all listeners in a component's config name their transformers anew, in place."""
+    if config.get("upstream") in new:
+        config["upstream"] = new[config["upstream"]]
+    for section in config.values():
+        if isinstance(section, dict):
+            rename_upstream(section, new)
