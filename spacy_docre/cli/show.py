@@ -106,7 +106,7 @@ def find_weighing(nlp: Language) -> Tuple[Any, Any]:
     relations: Any = next((pipe for _, pipe in nlp.pipeline if isinstance(pipe, DocreRelations)), None)
     if relations is None:
         raise ValueError(Errors.R163.format(name="docre_relations"))
-    module: Any = relations.model.shims[0].module  # type: ignore[attr-defined]
+    module = relations.model.shims[0].module
     if getattr(module, "entity_pooling", "") != "attention":
         raise ValueError(Errors.R163.format(name=relations.name))
     return relations, module

@@ -155,8 +155,8 @@ class KmgreHead(nn.Module):
             linear.linear.bias = make_rare_bias(n_out)
             self.extractor = linear
         else:
-            more = {"block_size": block_size, "max_pair_items": max_pair_items}
-            self.extractor = BilinearPairScorer(width, n_out, **sizes, **more)
+            sizes_of_groups = {"block_size": block_size, "max_pair_items": max_pair_items}
+            self.extractor = BilinearPairScorer(width, n_out, **{**sizes, **sizes_of_groups})
         self.classifier = MentionPairScorer(second_width or width, 1, **sizes) if key_classifier else None
         self.shares_encoder = second_width is None
         self.threshold_class = threshold_class
