@@ -54,6 +54,8 @@ def annotate_cli(
     Example: python -m spacy_docre annotate entities.spacy found.spacy --model training/atlop --model training/pemscl
     """
     with one_line_errors():
+        if out.exists() and any(Path(part).exists() and out.samefile(part) for part in corpus.split(",")):
+            raise ValueError(Errors.R122.format(path=out))
         if gpu_id >= 0:
             spacy.require_gpu(gpu_id)
         reader = DocreCorpus(corpus, given=LAYERS)

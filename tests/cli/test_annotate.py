@@ -103,6 +103,9 @@ def test_errors_are_one_line_and_help_has_an_example(models, corpus, tmp_path):
     nlp.to_disk(tmp_path / "without")
     result = run(corpus, tmp_path / "out.spacy", "--model", tmp_path / "without")
     assert result.exit_code == 1 and "R165" in result.stderr
+    before = corpus.read_bytes()
+    result = run(f"{corpus},{corpus}", corpus, "--model", models[0])
+    assert result.exit_code == 1 and "R122" in result.stderr and corpus.read_bytes() == before
     pipe = spacy.load(models[1])
     pipe.get_pipe("docre_relations").cfg["labels"][0] = "patron saint"
     pipe.to_disk(tmp_path / "other")
