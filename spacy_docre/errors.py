@@ -124,8 +124,8 @@ class Errors(metaclass=ErrorsWithCodes):
     )
     R173 = "The pipeline has no component that finds relations (docre_relations). It has: {names}."
     R174 = (
-        "Can't resume {path}: {problem}. Take the input and the pipeline that it was begun with, name another file, or start "
-        "anew with --force."
+        "Can't resume {path}: {problem}. Take the input, the pipeline and the options that it was begun with, name another "
+        "file, or start anew with --force."
     )
     R176 = "{path} is there already. Name another file, or replace it with --force."
     R177 = "--resume goes on with what is there and --force drops it: give one of them."

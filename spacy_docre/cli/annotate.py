@@ -84,7 +84,8 @@ def annotate_cli(
     if len(rows) < len(docs):
         typer.echo(f"{len(docs) - len(rows):>10,}  documents without entities (left as they are)")
     if known:
-        typer.echo(f"\nAgainst the {len(known):,} documents with annotated relations:\n\n{report}")
+        typer.echo(f"{len(known):>10,}  documents with annotated relations (kept)")
+        typer.echo(f"\nWhat was found, against these:\n\n{report}")
 
 
 def open_wide(nlp: Language, name: str, kb_ids: Dict[str, str]) -> Dict[str, str]:
