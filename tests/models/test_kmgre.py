@@ -33,6 +33,7 @@ def make_head(n_out=N_OUT, width=WIDTH, second=False, phase="warmup", n_e_steps=
         "key_classifier": True,
         "fusion": True,
         "xi": XI,
+        "tau_decay": 0.999,
         "scorer": "linear",
         "block_size": 4,
         "mention_pooling": "mean",
@@ -232,14 +233,14 @@ def test_scores_of_mention_pairs(doc, pooling, attention, scorer):
 
 
 @pytest.mark.parametrize("second", [False, True], ids=["shared", "own encoder"])
-@pytest.mark.parametrize("n_e_steps", [0, 4000])
-def test_logits_at_run_time(second, n_e_steps):
+@pytest.mark.parametrize("n_e_steps,decay", [(0, 0.999), (4000, 0.999), (400, 0.99)])
+def test_logits_at_run_time(second, n_e_steps, decay):
     """Eq. 12-16, whatever the phase: tau alone, from the E-steps done, decides."""
     encoded, other, batch = encode(ONE), encode(ONE, seed=5), make_batch(ONE)
-    module = make_head(second=second)
+    module = make_head(second=second, tau_decay=decay)
     mention_logits = twin_scores(module.extractor, encoded, ONE)
     keys = twin_scores(module.classifier, other if second else encoded, ONE)
-    chosen = [twin_choice([k for (k,) in ks], 0.5 * (1 - 0.999**n_e_steps)) for ks in keys]
+    chosen = [twin_choice([k for (k,) in ks], 0.5 * (1 - decay**n_e_steps)) for ks in keys]
     assert all(map(all, chosen)) == (n_e_steps == 0)
     expected = [twin_fuse([r for r, keep in zip(*found) if keep]) for found in zip(mention_logits, chosen)]
     for phase in PHASES:
@@ -565,9 +566,11 @@ def test_pooling_is_checked():
 
 
 def test_settings_reach_the_module():
-    head = build_kmgre_head(LOSSES[True], xi=0.1, fusion=False, mention_pooling="max", dropout=0.3, warmup_steps=7)
+    head = build_kmgre_head(
+        LOSSES[True], xi=0.1, tau_decay=0.9, fusion=False, mention_pooling="max", dropout=0.3, warmup_steps=7
+    )
     module = head.build_module(width=WIDTH, n_out=N_OUT)
-    assert (module.xi, module.fusion, module.extractor.mention_pooling) == (0.1, False, "max")
+    assert (module.xi, module.tau_decay, module.fusion, module.extractor.mention_pooling) == (0.1, 0.9, False, "max")
     assert {m.p for m in module.modules() if isinstance(m, torch.nn.Dropout)} == {0.3}
     assert (head.phases.warmup, head.phases.phase) == (7, 500)
     alone = build_kmgre_head(LOSSES[True], encoder=object(), key_classifier=False)

@@ -141,6 +141,7 @@ class KmgreHead(nn.Module):
         key_classifier: bool,
         fusion: bool,
         xi: float,
+        tau_decay: float,
         scorer: str,
         block_size: int,
         mention_pooling: str,
@@ -163,13 +164,14 @@ class KmgreHead(nn.Module):
         self.above_threshold = above_threshold
         self.fusion = fusion
         self.xi = xi
+        self.tau_decay = tau_decay
         self.max_mention_pairs = max(1, max_pair_items // n_out)
         self.set_state("warmup", 0)
 
     def set_state(self, phase: str, n_e_steps: int) -> None:
         """Take the phase, and the E-steps so far, from which tau follows; see models.relation_model.TrainedByEM."""
         self.phase = phase
-        self.tau = 0.5 * (1 - 0.999**n_e_steps)
+        self.tau = 0.5 * (1 - self.tau_decay**n_e_steps)
 
     @property
     def classifies(self) -> bool:
@@ -313,6 +315,7 @@ def build_kmgre_head(
     fusion: bool = True,
     above_threshold: bool = True,
     xi: float = 0.15,
+    tau_decay: float = 0.999,
     scorer: str = "linear",
     block_size: int = 64,
     focal_alpha: float = 0.3,
@@ -334,6 +337,8 @@ def build_kmgre_head(
     above_threshold (bool): Whether the probability that a mention pair has a relation (eq. 6) counts from the threshold
         class, where there is one. The paper counts from 0, which that class's loss leaves undetermined.
     xi (float): Relaxation of the bound between key pairs and others, a share of the range of their probabilities.
+    tau_decay (float): tau = 0.5 * (1 - tau_decay^n) after n E-steps bounds how probable a key pair has to be (eq. 13).
+        The paper's value wants thousands of them: after 350, tau is 0.15, and nearly all mention pairs are key pairs.
     scorer (str): How relations of mention pairs are scored: "linear" in their vectors and context (eq. 6), or
         "bilinear" as ATLOP does for entities.
     block_size (int): Width of a group of the bilinear scorer; divides the encoder's width.
@@ -356,6 +361,7 @@ def build_kmgre_head(
         key_classifier=key_classifier,
         fusion=fusion,
         xi=xi,
+        tau_decay=tau_decay,
         scorer=scorer,
         block_size=block_size,
         mention_pooling=mention_pooling,
