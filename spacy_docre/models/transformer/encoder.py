@@ -270,6 +270,18 @@ def _by_head(tensor: Tensor, transformer: PreTrainedModel) -> Tensor:
     return tensor.float().unflatten(-1, (transformer.config.num_attention_heads, -1)).transpose(1, 2)
 
 
+@contextlib.contextmanager
+def _without_cudnn_attention() -> Iterator[None]:
+    """Keep torch from cuDNN's attention, which it prefers for bfloat16 on some GPUs: cuDNN plans anew for each shape of
+    a batch, a tenth of a second or more, and here almost every batch has a new shape."""
+    allowed = torch.backends.cuda.cudnn_sdp_enabled()
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    try:
+        yield
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(allowed)
+
+
 def encode(transformer: PreTrainedModel, input_ids: Tensor, mask: Tensor, half: bool) -> List[Optional[Tensor]]:
     """Run an encoder.
 
@@ -280,7 +292,8 @@ def encode(transformer: PreTrainedModel, input_ids: Tensor, mask: Tensor, half: 
         (windows, heads, S, D); its attention (windows, heads, S, S) where those are None.
     """
     projections = find_query_key(transformer)
-    with _capture(projections) as captured, torch.autocast(input_ids.device.type, dtype=torch.bfloat16, enabled=half):
+    autocast = torch.autocast(input_ids.device.type, dtype=torch.bfloat16, enabled=half)
+    with _capture(projections) as captured, _without_cudnn_attention(), autocast:
         output = transformer(input_ids=input_ids, attention_mask=mask, output_attentions=projections is None)
     hidden = output.last_hidden_state.float()
     if projections is None:
