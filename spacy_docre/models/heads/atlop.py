@@ -1,6 +1,7 @@
 """The ATLOP head: localized context pooling and a grouped bilinear classifier."""
 
 from functools import partial
+from typing import Any, Tuple
 
 import numpy
 import torch
@@ -35,29 +36,21 @@ def pool_mentions(encoded: EncodedBatch, first: Ints1d, last: Ints1d, pooling: s
     return encoded.max_pool(first, numpy.minimum(first + 1, last) if pooling == "start" else last)
 
 
-class AtlopHead(nn.Module):
-    """z_h = tanh(W_h e_h + W_c1 c_ht), z_t = tanh(W_t e_t + W_c2 c_ht), f = grouped bilinear of z_h and z_t.
+class ContextualBilinear(nn.Module):
+    """z_h = tanh(W_h h + W_c1 c), z_t = tanh(W_t t + W_c2 c), f = grouped bilinear of z_h and z_t, with h and t the
+    vectors of what is related and c those of their contexts.
 
-    PEMSCL eq. 14-15 (appendix D), after ATLOP (Zhou et al., AAAI 2021): entity vectors e are the logsumexp over
-    mention vectors, c_ht the localized context. The paper's mention vector is that of a marker before the mention;
-    without markers it is pooled from the mention's own pieces. With pair_vectors, z_h and z_t are returned in groups,
-    (P, groups, block), beside the logits.
+    PEMSCL eq. 14-15 (appendix D), after ATLOP (Zhou et al., AAAI 2021).
+
+    width (int): Of all vectors.
+    n_out (int): Scores of a pair.
+    block_size (int): Width of a group; divides the encoder's width.
+    dropout (float): Dropout rate on the vectors and contexts.
+    max_pair_items (int): Numbers of pair features that are held at a time.
     """
 
-    def __init__(
-        self,
-        width: int,
-        n_out: int,
-        *,
-        block_size: int,
-        mention_pooling: str,
-        dropout: float,
-        max_pair_items: int,
-        pair_vectors: bool = False,
-    ) -> None:
+    def __init__(self, width: int, n_out: int, *, block_size: int, dropout: float, max_pair_items: int) -> None:
         super().__init__()
-        self.mention_pooling = mention_pooling
-        self.pair_vectors = pair_vectors
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(width, width)
         self.tail = nn.Linear(width, width)
@@ -66,17 +59,44 @@ class AtlopHead(nn.Module):
         self.decoder = GroupedBilinear(width, n_out, block_size=block_size, max_pair_items=max_pair_items)
         self.decoder.bias = make_rare_bias(n_out)
 
+    def join(
+        self, vectors: Tensor, contexts: Tensor, head: Tensor, tail: Tensor, pair: Tensor
+    ) -> Tuple[Tensor, Tensor]:
+        """Compute z_h and z_t. What depends on one vector or one context alone is computed once.
+
+        vectors, contexts (Tensor): Shapes (E, width), (U, width).
+        head, tail, pair (Tensor): Rows of the two vectors and of the context of each pair, int64. Shape (P,).
+        RETURNS (Tuple[Tensor, Tensor]): Shape (P, width) each.
+        """
+        vectors, contexts = self.dropout(vectors), self.dropout(contexts)
+        z_head = torch.tanh(self.head(vectors)[head] + self.head_context(contexts)[pair])
+        return z_head, torch.tanh(self.tail(vectors)[tail] + self.tail_context(contexts)[pair])
+
+
+class AtlopHead(ContextualBilinear):
+    """ATLOP: entity vectors are the logsumexp over mention vectors, contexts the localized ones.
+
+    The paper's mention vector is that of a marker before the mention; without markers it is pooled from the mention's
+    own pieces. With pair_vectors, z_h and z_t are returned in groups, (P, groups, block), beside the logits.
+    """
+
+    def __init__(
+        self, width: int, n_out: int, *, mention_pooling: str, pair_vectors: bool = False, **settings: Any
+    ) -> None:
+        super().__init__(width, n_out, **settings)
+        self.mention_pooling = mention_pooling
+        self.pair_vectors = pair_vectors
+
     def forward(self, encoded: EncodedBatch, batch: PairBatch) -> Scores:
         e = batch.entities
         first, last = encoded.layout.mention_pieces(e.mentions)
         mentions = pool_mentions(encoded, first, last, self.mention_pooling)
-        entities = self.dropout(segment_logsumexp(mentions, encoded.index(e.entity), len(e)))
+        entities = segment_logsumexp(mentions, encoded.index(e.entity), len(e))
         one, other, unordered = unordered_pairs(batch)
         context = local_context(encoded, lay_out_rows(encoded, first, last, e.entity), one, other)
-        context = self.dropout(context)
-        pair = encoded.index(unordered)
-        z_head = torch.tanh(self.head(entities)[encoded.index(batch.head)] + self.head_context(context)[pair])
-        z_tail = torch.tanh(self.tail(entities)[encoded.index(batch.tail)] + self.tail_context(context)[pair])
+        z_head, z_tail = self.join(
+            entities, context, encoded.index(batch.head), encoded.index(batch.tail), encoded.index(unordered)
+        )
         scores = {"logits": self.decoder(z_head, z_tail)}
         if self.pair_vectors:
             groups = (-1, self.decoder.block_size)

@@ -13,7 +13,6 @@ from torch.utils.checkpoint import checkpoint
 from ...layers.encoded import EncodedBatch
 from ...layers.evidence import SentenceShares, add_up_sentences, join_shares
 from ...layers.feedforward import SplitLinear, make_rare_bias
-from ...layers.grouped_bilinear import GroupedBilinear
 from ...layers.key_pairs import choose_key_pairs, fuse_logits, label_key_pairs, strongest_logits
 from ...layers.local_context import attend, lay_out_rows, meet, pool_contexts
 from ...layers.mention_context import KMGRE, headwise_attention
@@ -21,8 +20,9 @@ from ...layers.pairs import MentionPairs, cut_chunks, list_mention_pairs, share_
 from ...losses.focal import focal_loss
 from ...ty import EntityBatch, PairBatch
 from ..bridge import Scores
+from ..losses import check_choice
 from ..relation_model import Explanation, PhaseLengths, RelationHead, RelationLoss
-from .atlop import POOLINGS, check_choice, pool_mentions
+from .atlop import POOLINGS, ContextualBilinear, pool_mentions
 
 SCORERS = ("linear", "bilinear")
 
@@ -63,37 +63,22 @@ class MentionPairScorer(nn.Module):
         return self.linear.part(2, self.dropout(hidden))
 
 
-class BilinearPairScorer(nn.Module):
-    """ATLOP's classifier on mention pairs, in the place of KMGRE eq. 6: z_i = tanh(W_h h_i + W_c1 c_ij),
-    z_j = tanh(W_t h_j + W_c2 c_ij), and the grouped bilinear form of the two.
+class BilinearPairScorer(ContextualBilinear):
+    """ATLOP's classifier on mention pairs, in the place of KMGRE eq. 6.
 
     c_ij is the context of eq. 4 divided by the number of heads, so that it is as long as a hidden state. What is given
     and returned: see MentionPairScorer.
-
-    block_size (int): Width of a group; divides the encoder's width.
-    max_pair_items (int): Numbers of pair features that are held at a time.
     """
 
-    def __init__(
-        self, width: int, n_out: int, *, mention_pooling: str, dropout: float, block_size: int, max_pair_items: int
-    ) -> None:
-        super().__init__()
+    def __init__(self, width: int, n_out: int, *, mention_pooling: str, **settings: Any) -> None:
+        super().__init__(width, n_out, **settings)
         self.mention_pooling = mention_pooling
-        self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(width, width)
-        self.tail = nn.Linear(width, width)
-        self.head_context = nn.Linear(width, width, bias=False)
-        self.tail_context = nn.Linear(width, width, bias=False)
-        self.decoder = GroupedBilinear(width, n_out, block_size=block_size, max_pair_items=max_pair_items)
-        self.decoder.bias = make_rare_bias(n_out)
 
     def forward(self, encoded: EncodedBatch, entities: EntityBatch, head: Ints1d, tail: Ints1d) -> Tensor:
         """See MentionPairScorer."""
         mentions, context, pair = pool_pairs(encoded, entities, head, tail, self.mention_pooling, lambda x: x)
-        mentions, context = self.dropout(mentions), self.dropout(context / encoded.n_heads)
-        z_head = torch.tanh(self.head(mentions)[encoded.index(head)] + self.head_context(context)[pair])
-        z_tail = torch.tanh(self.tail(mentions)[encoded.index(tail)] + self.tail_context(context)[pair])
-        return self.decoder(z_head, z_tail)
+        vectors = self.join(mentions, context / encoded.n_heads, encoded.index(head), encoded.index(tail), pair)
+        return self.decoder(*vectors)
 
 
 def pool_pairs(
