@@ -18,7 +18,7 @@ import json
 import statistics
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Tuple
@@ -124,6 +124,14 @@ def run(row: str, seed: int, args: argparse.Namespace) -> Dict[str, Any]:
     }
 
 
+def try_run(job: Tuple[str, int], args: argparse.Namespace) -> Tuple[Dict[str, Any], str]:
+    """RETURNS (Tuple[Dict[str, Any], str]): A line, or what went wrong."""
+    try:
+        return run(*job, args), ""
+    except Exception as error:
+        return {}, f"{job[0]}, seed {job[1]}: {error!r}"
+
+
 def read_lines(path: Path) -> List[Dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf8").splitlines()] if path.exists() else []
 
@@ -169,21 +177,19 @@ def main() -> None:
         parser.error("TRAIN, DEV, --labels and --out are needed, or --table")
     done = {(line["row"], line["seed"], line["steps"]) for line in read_lines(args.out)}
     wanted = [(row, seed) for row in args.rows for seed in args.seeds if (row, seed, args.steps) not in done]
-    # A new process for each run: nothing of one is left in the next.
-    pool = ProcessPoolExecutor(args.processes, mp_context=get_context("spawn"), max_tasks_per_child=1)
     failed = []
+    # A new process for each run: nothing of one is left in the next.
+    pool = get_context("spawn").Pool(args.processes, maxtasksperchild=1)
     with pool, args.out.open("a", encoding="utf8") as file:
-        runs = {pool.submit(run, row, seed, args): (row, seed) for row, seed in wanted}
-        for future in tqdm(as_completed(runs), total=len(runs), desc="Training", unit=" runs"):
-            if future.exception() is not None:
-                failed.append((*runs[future], future.exception()))
-                continue
-            file.write(json.dumps(future.result()) + "\n")
-            file.flush()
+        done_now = pool.imap_unordered(partial(try_run, args=args), wanted)
+        for line, error in tqdm(done_now, total=len(wanted), desc="Training", unit=" runs"):
+            if error:
+                failed.append(error)
+            else:
+                file.write(json.dumps(line) + "\n")
+                file.flush()
     print(make_table(read_lines(args.out)))
-    for row, seed, error in failed:
-        print(f"{row}, seed {seed}: {error!r}", file=sys.stderr)
-    sys.exit(bool(failed))
+    sys.exit("\n".join(failed) or 0)
 
 
 if __name__ == "__main__":
