@@ -11,8 +11,9 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 from spacy.tokens import Doc, Span, SpanGroup
 
+from .arrays import SpanIndices
 from .errors import Errors, Warnings
-from .ty import Entity, Evidence, Relation, SpanIndices
+from .ty import Entity, Evidence, Relation
 
 MENTIONS_KEY = "mentions"
 CLUSTER_PREFIX = "coref_clusters"

@@ -8,7 +8,7 @@ from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
 from spacy_docre.attributes import set_clusters, set_mentions, set_relations
-from spacy_docre.ty import EntityBatch, PairBatch, SpanBatch
+from spacy_docre.batches import EntityBatch, PairBatch, SpanBatch
 
 Span = Tuple[int, int]
 

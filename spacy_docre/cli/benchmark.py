@@ -165,8 +165,8 @@ def relation_specific_entities() -> Tuple[Callable[..., "Tensor"], Callable[...,
     import numpy
     import torch
 
+    from ..batches import EntityBatch, PairBatch, SpanBatch
     from ..models.heads.rsman import classify_pairs
-    from ..ty import EntityBatch, PairBatch, SpanBatch
 
     n, width = N_DOCS * N_ENTITIES, 128
     doc, number = numpy.repeat(numpy.arange(N_DOCS), N_ENTITIES), numpy.arange(n)
@@ -190,9 +190,9 @@ def mention_pairs() -> Tuple[Callable[..., "Tensor"], Callable[..., "Tensor"], L
     import numpy
     import torch
 
+    from ..batches import EntityBatch, SpanBatch
     from ..layers.encoded import DocWindows, EncodedBatch, make_layout
     from ..models.heads.kmgre import MentionPairScorer
-    from ..ty import EntityBatch, SpanBatch
 
     n_heads, n_mentions = 12, 2 * N_ENTITIES
     pieces, first, last = numpy.arange(N_PIECES), numpy.asarray([0]), numpy.asarray([N_PIECES])

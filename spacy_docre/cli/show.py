@@ -10,9 +10,9 @@ import spacy
 import typer
 from spacy.language import Language
 from spacy.tokens import Doc
-from thinc.types import Floats1d
 from tqdm import tqdm
 
+from ..arrays import Floats1d
 from ..attributes import TITLE_ATTR, has_clusters
 from ..errors import Errors
 from ..readers.corpus import create_docre_corpus

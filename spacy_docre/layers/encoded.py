@@ -5,10 +5,10 @@ from typing import Iterator, List, Optional, Sequence, Set, Tuple
 
 import numpy
 import torch
-from thinc.types import Ints1d, Ints2d
 from torch import Tensor
 
-from ..ty import SpanBatch
+from ..arrays import Ints1d, Ints2d
+from ..batches import SpanBatch
 from .segments import range_max
 
 _MAX_PADDING = 0.1

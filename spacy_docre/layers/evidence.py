@@ -5,9 +5,9 @@ from typing import Sequence, Tuple
 
 import numpy
 import torch
-from thinc.types import Floats1d, Ints1d
 
-from ..ty import PairBatch
+from ..arrays import Floats1d, Ints1d
+from ..batches import PairBatch
 from .encoded import EncodedBatch
 from .local_context import PairPlaces, attend, lay_out_rows, meet, pair_attention
 from .pairs import list_mention_pairs, share_out

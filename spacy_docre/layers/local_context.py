@@ -5,9 +5,9 @@ from typing import Callable, Iterator, Tuple
 
 import numpy
 import torch
-from thinc.types import Ints1d, Ints2d
 from torch import Tensor
 
+from ..arrays import Ints1d, Ints2d
 from .encoded import EncodedBatch, WindowGroup, widen
 from .segments import expand_ranges, segment_mean
 

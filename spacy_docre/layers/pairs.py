@@ -4,10 +4,10 @@ from typing import Iterator, Tuple
 
 import numpy
 import torch
-from thinc.types import Floats1d, Ints1d
 from torch import Tensor
 
-from ..ty import EntityBatch, PairBatch
+from ..arrays import Floats1d, Ints1d
+from ..batches import EntityBatch, PairBatch
 from .segments import expand_ranges
 
 MentionPairs = Tuple[Ints1d, Ints1d, Ints1d]  # entity pair of each, rows of its two mentions; pair by pair

@@ -4,8 +4,9 @@ from typing import Any, Iterator, List, Tuple
 
 import numpy
 import torch
-from thinc.types import Ints1d
 from torch import Tensor
+
+from ..arrays import Ints1d
 
 
 def range_max(rows: Tensor, first: Ints1d, last: Ints1d) -> Tensor:

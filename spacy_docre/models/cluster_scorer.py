@@ -6,14 +6,14 @@ import numpy
 import torch
 from spacy.tokens import Doc
 from thinc.api import Model
-from thinc.types import Ints1d
 from torch import Tensor, nn
 
+from ..arrays import Ints1d
+from ..batches import MentionPairBatch
 from ..layers.encoded import EncodedBatch
 from ..layers.feedforward import PairFeedForward
 from ..layers.segments import chunks
 from ..losses.per_document import binary_loss
-from ..ty import MentionPairBatch
 from .bridge import ModelInput, Scores, build_torch_model
 
 MAX_PAIRS = 2**14  # scored at a time

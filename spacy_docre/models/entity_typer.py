@@ -6,14 +6,14 @@ import numpy
 import torch
 from spacy.tokens import Doc
 from thinc.api import Model
-from thinc.types import Ints1d
 from torch import Tensor, nn
 
+from ..arrays import Ints1d
+from ..batches import EntityBatch
 from ..layers.encoded import EncodedBatch
 from ..layers.feedforward import FeedForward
 from ..layers.segments import range_max
 from ..losses.per_document import type_loss
-from ..ty import EntityBatch
 from .bridge import ModelInput, Scores, build_torch_model
 
 

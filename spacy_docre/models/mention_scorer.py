@@ -7,14 +7,14 @@ import torch
 from spacy.attrs import IS_ALPHA, IS_DIGIT, IS_LOWER, IS_PUNCT, IS_TITLE, IS_UPPER
 from spacy.tokens import Doc
 from thinc.api import Model
-from thinc.types import Ints1d
 from torch import Tensor, nn
 
+from ..arrays import Ints1d
+from ..batches import CandidateBatch
 from ..layers.encoded import EncodedBatch
 from ..layers.feedforward import FeedForward
 from ..layers.segments import chunks
 from ..losses.per_document import binary_loss
-from ..ty import CandidateBatch
 from .bridge import ModelInput, Scores, build_torch_model
 
 N_ORTHOGRAPHY = 9

@@ -7,12 +7,12 @@ import numpy
 import torch
 from spacy.tokens import Doc
 from thinc.api import Model
-from thinc.types import Floats1d, Ints1d
 from torch import Tensor, nn
 
+from ..arrays import Floats1d, Ints1d
+from ..batches import PairBatch
 from ..layers.encoded import EncodedBatch
 from ..layers.evidence import SentenceShares
-from ..ty import PairBatch
 from .bridge import ModelInput, Scores, build_torch_model
 
 

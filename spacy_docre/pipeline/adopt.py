@@ -10,6 +10,7 @@ from spacy.pipeline import Pipe
 from spacy.tokens import Doc, Span
 from spacy.util import filter_spans
 
+from ..arrays import SpanIndices
 from ..attributes import (
     CLUSTER_PREFIX,
     MENTIONS_KEY,
@@ -24,7 +25,6 @@ from ..attributes import (
     sort_clusters,
 )
 from ..errors import Errors, Warnings
-from ..ty import SpanIndices
 
 LINKS = ("exact", "none")
 EXTENSION = "_."

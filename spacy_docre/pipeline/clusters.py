@@ -13,8 +13,8 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
 from thinc.api import Model
-from thinc.types import Floats1d, Ints1d
 
+from ..arrays import Floats1d, Ints1d, SpanIndices
 from ..attributes import (
     CLUSTER_PREFIX,
     MENTIONS_KEY,
@@ -26,10 +26,10 @@ from ..attributes import (
     set_clusters,
     sort_clusters,
 )
+from ..batches import MentionPairBatch
 from ..errors import Errors, Warnings
 from ..layers.segments import expand_ranges
 from ..models.bridge import ModelInput, Scores
-from ..ty import MentionPairBatch, SpanIndices
 from .docre_pipe import DEFAULT_MAX_BATCH_ITEMS, LISTENER, DocrePipe, warn_missing
 from .gold import get_gold_entities, make_span_batch
 

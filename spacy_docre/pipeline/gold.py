@@ -5,11 +5,11 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy
 from spacy.training import Example
-from thinc.types import Ints1d
 
+from ..arrays import Ints1d, SpanIndices
 from ..attributes import get_clusters, get_mentions, get_relation_data, get_types
+from ..batches import EntityBatch, SpanBatch
 from ..readers.align import align_spans
-from ..ty import EntityBatch, SpanBatch, SpanIndices
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
 from thinc.api import Model
-from thinc.types import Floats1d, Ints1d
 
+from ..arrays import Floats1d, Ints1d, SpanIndices
 from ..attributes import (
     MENTIONS_KEY,
     get_mentions,
@@ -20,10 +20,10 @@ from ..attributes import (
     note_skipped,
     set_mentions,
 )
+from ..batches import CandidateBatch, SpanBatch
 from ..errors import Errors, Warnings
 from ..models.bridge import ModelInput, Scores
 from ..models.mention_scorer import get_orthography
-from ..ty import CandidateBatch, SpanBatch, SpanIndices
 from .docre_pipe import DEFAULT_MAX_BATCH_ITEMS, LISTENER, DocrePipe, warn_unsplit
 from .gold import get_gold_mentions
 

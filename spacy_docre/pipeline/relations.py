@@ -10,9 +10,9 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer
-from thinc.types import Floats1d, Ints1d
 from wasabi import msg
 
+from ..arrays import Floats1d, Ints1d, SpanIndices
 from ..attributes import (
     CLUSTER_PREFIX,
     ENTITIES_ATTR,
@@ -29,13 +29,13 @@ from ..attributes import (
     relation_record,
     set_relation_data,
 )
+from ..batches import PairBatch
 from ..errors import Errors, Warnings
 from ..layers.encoded import EncodedBatch
 from ..layers.segments import expand_ranges
 from ..models.bridge import ModelInput, Scores, encode
 from ..models.relation_model import Explanation, predict_and_explain, relation_scores
 from ..scoring.facts import collect_facts, facts_from_data, facts_to_data, hash_fact
-from ..ty import PairBatch, SpanIndices
 from .docre_pipe import DEFAULT_MAX_BATCH_ITEMS, LISTENER, LabelledPipe, check_share, warn_unsplit
 from .em_schedule import E, describe_steps, phase_by_steps, start_state
 from .gold import get_gold_entities, get_gold_triples, make_entity_batch

@@ -7,9 +7,9 @@ import numpy
 from spacy.attrs import LENGTH, SPACY
 from spacy.tokens import Doc
 
+from ..arrays import SpanIndices
 from ..attributes import get_title
 from ..errors import Errors
-from ..ty import SpanIndices
 
 
 def token_offsets(doc: Doc) -> Tuple[numpy.ndarray, numpy.ndarray]:

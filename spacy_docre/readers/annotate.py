@@ -6,8 +6,8 @@ from typing import Dict, Iterable, List, Sequence, Tuple
 import numpy
 from spacy.tokens import Doc
 
+from ..arrays import SpanIndices
 from ..attributes import set_clusters, set_mentions
-from ..ty import SpanIndices
 from .faults import Faults
 
 

@@ -9,9 +9,9 @@ import numpy
 from spacy.language import Language
 from spacy.tokens import Doc
 
+from ..arrays import SpanIndices
 from ..attributes import TITLE_ATTR, relation_record, set_relation_data
 from ..errors import Errors
-from ..ty import SpanIndices
 from .align import token_offsets
 from .annotate import annotate_entities, set_sent_starts
 from .checks import Malformed, expect, is_index, is_range, is_share, is_text

@@ -3,7 +3,8 @@
 from typing import Any
 
 import numpy
-from thinc.types import Floats1d
+
+from ..arrays import Floats1d
 
 N_BINS = 10
 BOUNDS = (0.05, 20.0)  # of temperatures

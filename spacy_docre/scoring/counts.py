@@ -19,7 +19,8 @@ from typing import (
 )
 
 import numpy
-from thinc.types import Floats1d
+
+from ..arrays import Floats1d
 
 LEVEL = 0.95  # confidence of the intervals
 

@@ -2,10 +2,11 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
 from spacy.tokens import Doc
 
+from ..arrays import Floats1d
 from ..attributes import TITLE_ATTR, get_entities, get_relations, get_sentences
 from ..errors import Errors
 from ..ty import Entity, Relation
@@ -16,7 +17,7 @@ KNOWN_TYPES = ("PER", "ORG", "LOC", "TIME", "NUM", "MISC")  # each has its own c
 N_COLOURS = 8
 
 # Label of a relation -> weight of each mention, those of one entity after those of the one before.
-MentionWeights = Mapping[str, Sequence[float]]
+MentionWeights = Mapping[str, Union[Sequence[float], Floats1d]]
 
 
 @dataclass(frozen=True)

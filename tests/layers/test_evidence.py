@@ -6,10 +6,10 @@ import numpy
 import pytest
 import torch
 
+from spacy_docre.batches import EntityBatch, PairBatch, SpanBatch
 from spacy_docre.layers.encoded import DocWindows, EncodedBatch, make_layout
 from spacy_docre.layers.evidence import explain_by_attention
 from spacy_docre.layers.pairs import list_mention_pairs
-from spacy_docre.ty import EntityBatch, PairBatch, SpanBatch
 
 N_PIECES, PREFIX = 12, 1
 

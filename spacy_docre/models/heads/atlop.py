@@ -5,9 +5,10 @@ from typing import Any, Tuple
 
 import numpy
 import torch
-from thinc.types import Ints1d
 from torch import Tensor, nn
 
+from ...arrays import Ints1d
+from ...batches import PairBatch
 from ...layers.encoded import EncodedBatch
 from ...layers.evidence import explain_by_attention
 from ...layers.feedforward import make_rare_bias
@@ -15,7 +16,6 @@ from ...layers.grouped_bilinear import GroupedBilinear
 from ...layers.local_context import lay_out_rows, local_context
 from ...layers.pairs import unordered_pairs
 from ...layers.segments import expand_ranges, segment_logsumexp, segment_mean
-from ...ty import PairBatch
 from ..bridge import Scores
 from ..losses import check_choice
 from ..relation_model import Explanation, RelationHead, RelationLoss

@@ -5,10 +5,11 @@ from typing import List, Tuple
 
 import numpy
 import torch
-from thinc.types import Floats1d, Ints1d
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from ...arrays import Floats1d, Ints1d
+from ...batches import EntityBatch, PairBatch
 from ...layers.encoded import EncodedBatch
 from ...layers.feedforward import SplitLinear, make_rare_bias
 from ...layers.pairs import (
@@ -24,7 +25,6 @@ from ...layers.pairs import (
     unordered_pairs,
 )
 from ...layers.segments import expand_ranges
-from ...ty import EntityBatch, PairBatch
 from ..bridge import Scores
 from ..relation_model import Explanation, RelationHead, RelationLoss
 

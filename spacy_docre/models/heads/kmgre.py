@@ -6,10 +6,11 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 import numpy
 import torch
 from thinc.api import Model
-from thinc.types import Floats1d, Ints1d
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from ...arrays import Floats1d, Ints1d
+from ...batches import EntityBatch, PairBatch
 from ...layers.encoded import EncodedBatch
 from ...layers.evidence import SentenceShares, add_up_sentences, join_shares
 from ...layers.feedforward import SplitLinear, make_rare_bias
@@ -18,7 +19,6 @@ from ...layers.local_context import attend, lay_out_rows, meet, pool_contexts
 from ...layers.mention_context import KMGRE, headwise_attention
 from ...layers.pairs import MentionPairs, cut_chunks, list_mention_pairs, share_out
 from ...losses.focal import focal_loss
-from ...ty import EntityBatch, PairBatch
 from ..bridge import Scores
 from ..losses import check_choice
 from ..relation_model import Explanation, PhaseLengths, RelationHead, RelationLoss

@@ -6,8 +6,8 @@ import numpy
 from spacy.tokens import Doc
 from thinc.api import Model
 
+from ...batches import SpanBatch
 from ...layers.encoded import EncodedBatch
-from ...ty import SpanBatch
 from .marks import get_marker, insert_markers
 from .model import Gradients, encode_pieces, get_tokenizer
 from .windows import tokenize

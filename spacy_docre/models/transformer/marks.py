@@ -3,12 +3,11 @@
 from typing import List, Sequence, Tuple
 
 import numpy
-from thinc.types import Ints1d
 from transformers import PreTrainedTokenizerBase
 
+from ...arrays import Ints1d, SpanIndices
 from ...errors import Errors
 from ...layers.encoded import Marks
-from ...ty import SpanIndices
 
 
 def get_marker(tokenizer: PreTrainedTokenizerBase, marker: str, name: str) -> int:

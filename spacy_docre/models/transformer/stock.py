@@ -9,10 +9,11 @@ from spacy.util import replace_model_node
 from spacy_transformers.data_classes import TransformerData, WordpieceBatch
 from spacy_transformers.layers import TransformerListener, trfs2arrays
 from thinc.api import Model, chain, torch2xp, xp2torch
-from thinc.types import Floats2d, Ragged
+from thinc.types import Ragged
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutput
 
+from ...arrays import Floats2d
 from ...layers.encoded import EncodedBatch, make_layout
 from .listener import BatchId, DocreListener, Gradients, batch_id, forward, output_key
 

@@ -7,9 +7,9 @@ from typing import List, Sequence, Tuple
 
 import numpy
 from spacy.tokens import Doc
-from thinc.types import Ints1d
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from ...arrays import Ints1d
 from ...errors import Errors, Warnings
 from ...layers.encoded import DocWindows
 from .encoder import find_query_key, max_positions
