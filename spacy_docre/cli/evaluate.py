@@ -17,7 +17,8 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from tqdm import tqdm
 
-from ..attributes import CLUSTER_PREFIX, LAYERS, RELATIONS_ATTR
+from ..attributes import LAYERS
+from ..doc.places import Places
 from ..errors import Errors
 from ..readers.checks import load_json
 from ..readers.corpus import create_docre_corpus
@@ -96,7 +97,7 @@ def evaluate_cli(
                 "Ign F1, head, mid and tail need the training data (--facts): this model does not keep its facts."
             )
         if submission is not None:
-            found, n_lost = make_submission(examples, records, **names_of(nlp), path=docred)
+            found, n_lost = make_submission(examples, records, places=Places.of_pipeline(nlp), path=docred)
             write_json(submission, found)
             report.append(f"{len(found):,} relations in {submission}; {n_lost:,} between entities that {docred} lacks")
     if reader.given:
@@ -189,12 +190,6 @@ def score_tasks(
     return found
 
 
-def names_of(nlp: Language) -> Dict[str, str]:
-    """RETURNS (Dict[str, str]): Where clusters and relations lie on a Doc: `prefix` and `attr`."""
-    cfg = getattr(find_relations(nlp), "cfg", {})
-    return {"prefix": cfg.get("span_cluster_prefix", CLUSTER_PREFIX), "attr": cfg.get("relations_attr", RELATIONS_ATTR)}
-
-
 def read_known(nlp: Language, paths: Iterable[str]) -> Dict[str, Any]:
     """Read what scores know of the training data beyond what the model keeps: facts of gold documents, and of files
     that `save_facts` wrote.
@@ -204,7 +199,7 @@ def read_known(nlp: Language, paths: Iterable[str]) -> Dict[str, Any]:
     RETURNS (Dict[str, Any]): Settings for the scorers: `facts`, all of them and the model's, and `frequencies`: the
         model's, else sums over the paths, if each of them has some. Empty without paths.
     """
-    relations, names = find_relations(nlp), names_of(nlp)
+    relations = find_relations(nlp)
     cfg = getattr(relations, "cfg", {})
     facts: Set[Union[int, NamedFact]] = set(getattr(relations, "facts", None) or ())
     counts: List[Optional[Dict[str, int]]] = []
@@ -214,8 +209,8 @@ def read_known(nlp: Language, paths: Iterable[str]) -> Dict[str, Any]:
             facts |= hashes
         else:
             counted = {}
-            docs = count_labels(create_docre_corpus(path).read(nlp), counted, names["attr"])
-            facts |= collect_facts(docs, **names)
+            docs = count_labels(create_docre_corpus(path).read(nlp), counted)
+            facts |= collect_facts(docs)
         counts.append(counted)
     if not counts:
         return {}

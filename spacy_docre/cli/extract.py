@@ -15,6 +15,7 @@ from spacy.util import ignore_error, raise_error
 from tqdm import tqdm
 
 from ..attributes import TITLE_ATTR
+from ..doc.places import Places
 from ..errors import Errors
 from ..readers.jsonl import doc_to_record
 from ..writers.facts import Record
@@ -188,7 +189,7 @@ def extract(
 def make_record(doc: Doc, text: Text, names: Dict[str, str]) -> Record:
     """RETURNS (Record): The document as our JSONL has it."""
     doc._.set(TITLE_ATTR, text.name)
-    return doc_to_record(doc, **names)
+    return doc_to_record(doc, Places(names["key"], names["prefix"], names["attr"]))
 
 
 def find_names(nlp: Language) -> Dict[str, str]:

@@ -4,14 +4,16 @@ import sys
 from bisect import bisect_right
 from collections import Counter
 from pathlib import Path
-from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Optional, Sequence, Tuple
+from typing import Dict, FrozenSet, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 import spacy
 import typer
 from spacy.tokens import Doc
 from tqdm import tqdm
 
-from ..attributes import cluster_keys, get_relation_data, get_sentences, get_title, set_relation_data
+from ..attributes import get_relation_data, get_sentences, get_title, set_relation_data
+from ..doc.records import RelationRecord
+from ..doc.sets import entity_list
 from ..errors import Errors
 from ..readers.corpus import create_docre_corpus
 from ..readers.docred import read_docred, read_rel_info
@@ -96,8 +98,8 @@ def relabel(
     lists["only in ORIGINAL"].extend(labelled)
 
 
-def translate(doc: Doc, other: Doc, found: Counter) -> Optional[List[Dict[str, Any]]]:
-    """RETURNS (Optional[List[Dict[str, Any]]]): Relations of a Doc as those of another with the same text; None where
+def translate(doc: Doc, other: Doc, found: Counter) -> Optional[List[RelationRecord]]:
+    """RETURNS (Optional[List[RelationRecord]]): Relations of a Doc as those of another with the same text; None where
     they are not annotated. Sentences stay, mention pairs that support a relation do not."""
     records = get_relation_data(other)
     if records is None:
@@ -105,7 +107,7 @@ def translate(doc: Doc, other: Doc, found: Counter) -> Optional[List[Dict[str, A
     place = match_entities(list_entities(doc), list_entities(other), found)
     starts = [sent.start_char for sent in get_sentences(doc)]
     sentences = [bisect_right(starts, sent.start_char) - 1 for sent in get_sentences(other)]
-    translated: Dict[Tuple[int, str, int], Dict[str, Any]] = {}
+    translated: Dict[Tuple[int, str, int], RelationRecord] = {}
     for record in records:
         head, tail = place[record["head"]], place[record["tail"]]
         if head is None or tail is None or head == tail:
@@ -119,7 +121,7 @@ def translate(doc: Doc, other: Doc, found: Counter) -> Optional[List[Dict[str, A
 
 def list_entities(doc: Doc) -> List[Entity]:
     """RETURNS (List[Entity]): Mentions of each entity, by characters."""
-    return [frozenset((s.start_char, s.end_char) for s in doc.spans[key]) for key in cluster_keys(doc)]
+    return [cluster for cluster, _ in entity_list(doc)]
 
 
 def match_entities(entities: Sequence[Entity], others: Sequence[Entity], found: Counter) -> List[Optional[int]]:

@@ -51,10 +51,8 @@ def tune_cli(
         if gpu_id >= 0:
             spacy.require_gpu(gpu_id)
         # These import torch, which other commands do without.
-        from ..pipeline.clusters import DocreClusters
-        from ..pipeline.mentions import DocreMentions
-        from ..pipeline.relations import DocreRelations
-        from ..pipeline.tuning import calibrate, current_threshold, find_pipe, threshold_settings, tune_thresholds
+        from ..pipeline.finding import find_component
+        from ..pipeline.tuning import calibrate, current_threshold, threshold_settings, tune_thresholds
 
         reader = create_docre_corpus(corpus, given=[layer.strip() for layer in given.split(",") if layer.strip()])
         nlp = load_pipeline(model, code)
@@ -69,11 +67,11 @@ def tune_cli(
         check.report()
         if not any(result.relations.values()):
             raise ValueError(Errors.R218)
-        kinds = {"mentions": DocreMentions, "clusters": DocreClusters, "relations": DocreRelations}
-        pipes = [None if name in reader.given else find_pipe(nlp, kind) for name, kind in kinds.items()]
+        tuned = ("mentions", "clusters", "relations")
+        pipes = [None if name in reader.given else find_component(nlp, f"docre_{name}") for name in tuned]
         current = tuple(None if pipe is None else round(current_threshold(pipe), 6) for pipe in pipes)
         # What the relation head's numbers are settings of.
-        relations = find_pipe(nlp, DocreRelations)
+        relations = find_component(nlp, "docre_relations")
         setting = " and ".join(threshold_settings(relations, 0.5).keys() - {"threshold", "temperature"})
         typer.echo(f"| mentions | clusters | relations ({setting or 'threshold'}) | strict relation F1 |")
         typer.echo("|---|---|---|---|")
