@@ -47,9 +47,9 @@ IMPLIED = {"clusters": ("mentions",), "types": ("mentions", "clusters")}
 def create_docre_corpus(
     path: Union[str, Callable[[Language], Iterable[Doc]], None],
     *,
-    given: List[str] = [],  # noqa: B006
+    given: List[str] = [],
     limit: int = 0,
-    require: List[str] = [],  # noqa: B006
+    require: List[str] = [],
 ) -> "DocreCorpus":
     """Create a reader of .spacy files, like `spacy.Corpus.v1` plus gold layers that predictions start from.
 
