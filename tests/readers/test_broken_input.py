@@ -150,7 +150,7 @@ def broken_text(draw, text):
 @settings(max_examples=40, suppress_health_check=RELAXED, deadline=None)
 @given(st.data(), st.booleans())
 def test_broken_documents(corpus, path, data, strict):
-    """Each input gives a consistent document or is counted, never a traceback."""
+    """What is no traceback is a document that holds together, or is counted."""
     documents = data.draw(st.lists(broken(corpus.document), min_size=1, max_size=3))
     corpus.write(path, documents)
     faults = Faults()
