@@ -96,8 +96,8 @@ def run(row: str, seed: int, args: argparse.Namespace) -> Dict[str, Any]:
 
     from spacy_docre.cli.evaluate import predict, read_known, score
     from spacy_docre.pipeline.finding import find_component
-    from spacy_docre.pipeline.tuning import threshold_settings, tune_thresholds
     from spacy_docre.readers.corpus import create_docre_corpus
+    from spacy_docre.training.tuning import threshold_settings, tune_thresholds
 
     torch.set_num_threads(1)
     if args.gpu_id >= 0:

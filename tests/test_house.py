@@ -38,6 +38,7 @@ FLOORS: Dict[str, Set[str]] = {
     "visual": GROUND,
     "writers": set(),
     "pipeline": {"batches", "models", "layers", "scoring", *GROUND},
+    "training": {"models", "pipeline", "scoring", *GROUND},
     "packed": {"about", "models", "layers", *GROUND},
     "legacy": {"models", "layers", "losses", *GROUND},
     "cli": {

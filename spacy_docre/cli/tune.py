@@ -52,7 +52,7 @@ def tune_cli(
             spacy.require_gpu(gpu_id)
         # These import torch, which other commands do without.
         from ..pipeline.finding import find_component
-        from ..pipeline.tuning import calibrate, current_threshold, threshold_settings, tune_thresholds
+        from ..training.tuning import calibrate, current_threshold, threshold_settings, tune_thresholds
 
         reader = create_docre_corpus(corpus, given=[layer.strip() for layer in given.split(",") if layer.strip()])
         nlp = load_pipeline(model, code)

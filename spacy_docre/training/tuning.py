@@ -33,8 +33,8 @@ from ..errors import Errors
 from ..scoring.calibration import calibration_error, fit_temperature, logit, sigmoid
 from ..scoring.counts import Counts, Tally, add_up, as_dict, compare
 from ..scoring.relations import count_above
-from .docre_pipe import DocrePipe
-from .finding import find_component
+from ..pipeline.docre_pipe import DocrePipe
+from ..pipeline.finding import find_component
 
 Grid = Sequence[float]
 Cell = Tuple[Optional[float], ...]  # thresholds of mentions, clusters (None where they are given) and relations
