@@ -5,6 +5,8 @@ from typing import Any, Dict, Tuple
 
 from spacy.tokens import Span
 
+from .doc.names import entity_name
+
 
 def _span_dict(span: Span) -> Dict[str, Any]:
     return {"start": span.start_char, "end": span.end_char, "text": span.text}
@@ -25,12 +27,8 @@ class Entity:
 
     @property
     def text(self) -> str:
-        """The longest mention that holds a capitalised token, else the longest; the earliest on ties."""
-        if not self.mentions:
-            return ""
-        capitalised = [m for m in self.mentions if any(t.text[:1].isupper() for t in m)]
-        candidates = capitalised or list(self.mentions)
-        return max(candidates, key=lambda m: (len(m.text), -m.start)).text
+        """The entity's name: see `entity_name`."""
+        return entity_name((m.start, m.text, (token.text for token in m)) for m in self.mentions)
 
     def to_dict(self) -> Dict[str, Any]:
         """RETURNS (Dict[str, Any]): Plain data; offsets are characters (code points) of the text."""
