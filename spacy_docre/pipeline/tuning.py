@@ -27,6 +27,7 @@ from spacy.util import _pipe, raise_error
 
 from ..attributes import get_relation_data
 from ..errors import Errors
+from ..finding import find_component
 from ..scoring.calibration import calibration_error, fit_temperature, logit, sigmoid
 from ..scoring.layers import cluster_set, entity_list, mention_set, triple_set
 from .clusters import DocreClusters
@@ -259,11 +260,10 @@ def _has_own_scale(pipe: DocrePipe) -> bool:
 
 def find_pipe(nlp: Language, kind: Type[PipeT]) -> PipeT:
     """RETURNS: The pipeline's component of a class. RAISES (ValueError): If it has none."""
-    for name in nlp.pipe_names:
-        pipe: Any = nlp.get_pipe(name)
-        if isinstance(pipe, kind):
-            return pipe
-    raise ValueError(Errors.R212.format(kind=FACTORIES[kind], names=", ".join(nlp.pipe_names)))
+    pipe = find_component(nlp, FACTORIES[kind])
+    if pipe is None:
+        raise ValueError(Errors.R212.format(kind=FACTORIES[kind], names=", ".join(nlp.pipe_names)))
+    return pipe
 
 
 def _batches(examples: Iterable[Example], size: int) -> Iterator[List[Example]]:
