@@ -7,9 +7,7 @@ import typer
 from spacy.tokens import Doc
 from wasabi import table
 
-from . import app
-from .convert import one_line_errors
-from .loading import load_pipeline
+from ._util import MODEL_OPTION, app, load_pipeline, one_line_errors
 
 # Invented for this project, in the style of an encyclopedia.
 TEXT = (
@@ -21,14 +19,13 @@ TEXT = (
     "Lumetra in 2018."
 )
 
-MODEL = typer.Option("en_docre", "--model", "-m", help="Installed pipeline or folder.")
 PARAGRAPH = typer.Option(
     TEXT, "--text", "-t", help="Text to read; by default a paragraph of our own.", show_default=False
 )
 
 
 @app.command("demo")
-def demo_cli(model: str = MODEL, text: str = PARAGRAPH) -> None:
+def demo_cli(model: str = MODEL_OPTION, text: str = PARAGRAPH) -> None:
     """Print the entities and the relations that a pipeline finds in a text.
 
     Example: python -m spacy_docre demo --text "Ada Lovelace was born in London."

@@ -1,25 +1,19 @@
 """`stats`: what a corpus holds, and what is wrong with it."""
 
-import sys
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 import spacy
-import srsly
 import typer
-from tqdm import tqdm
 
 from ..readers.corpus import create_docre_corpus
 from ..readers.faults import Faults
 from ..readers.jsonl import read_jsonl
 from ..readers.statistics import Statistics, count_documents
 from ..scoring.report import markdown
-from . import app
-from .convert import one_line_errors
+from ._util import CORPUS, JSON, app, one_line_errors, show_progress, write_json
 
-CORPUS = typer.Argument(..., metavar="CORPUS", help="Gold documents: .spacy, a folder of them, or our .jsonl.")
 AGAINST = typer.Option(None, "--against", help="Another corpus, such as the training data: texts in both are named.")
-JSON = typer.Option(None, "--json", metavar="OUT", help="Write all figures and warnings to this file.")
 TOP = typer.Option(10, "--top", min=0, help="How many types and relations to list.")
 
 ROWS = {
@@ -55,8 +49,7 @@ def stats_cli(
         warnings = found.warnings(read_statistics(against) if against else None)
         figures = found.to_dict()
         if json is not None:
-            json.parent.mkdir(parents=True, exist_ok=True)
-            srsly.write_json(json, {**figures, "warnings": warnings})
+            write_json(json, {**figures, "warnings": warnings})
     typer.echo(markdown([corpus, ""], make_rows(figures)))
     for title, key in (("Entity type", "types"), ("Relation", "labels")):
         listed = list(figures[key].items())[:top]
@@ -78,7 +71,7 @@ def read_statistics(path: str, faults: Optional[Faults] = None) -> Statistics:
     nlp = spacy.blank("en")
     is_jsonl = path.endswith(".jsonl")
     docs = read_jsonl(path, nlp=nlp, faults=faults) if is_jsonl else create_docre_corpus(path).read(nlp)
-    return count_documents(tqdm(docs, unit=" docs", desc=path, delay=0.5, file=sys.stderr))
+    return count_documents(show_progress(docs, desc=path))
 
 
 def make_rows(figures: Dict[str, Any]) -> List[List[str]]:

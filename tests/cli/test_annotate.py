@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from spacy_docre.attributes import get_clusters, get_relation_data, get_types
 from spacy_docre.cli import app
-from spacy_docre.cli.annotate import FLOOR, choose, score_steps
+from spacy_docre.training.annotation import FLOOR, choose, score_steps
 from toy import ENTITIES, TRIPLES, make_doc
 
 
@@ -102,7 +102,7 @@ def test_errors_are_one_line_and_help_has_an_example(models, corpus, tmp_path):
     nlp.remove_pipe("docre_relations")
     nlp.to_disk(tmp_path / "without")
     result = run(corpus, tmp_path / "out.spacy", "--model", tmp_path / "without")
-    assert result.exit_code == 1 and "R165" in result.stderr
+    assert result.exit_code == 1 and "R173" in result.stderr
     before = corpus.read_bytes()
     result = run(f"{corpus},{corpus}", corpus, "--model", models[0])
     assert result.exit_code == 1 and "R122" in result.stderr and corpus.read_bytes() == before

@@ -9,7 +9,8 @@ import spacy
 from spacy.tokens import DocBin
 from typer.testing import CliRunner
 
-from spacy_docre.cli import app, convert
+from spacy_docre.cli import app
+from spacy_docre.writers import corpus
 
 RUNNER = CliRunner()
 
@@ -75,7 +76,7 @@ def test_docred_to_jsonl_to_spacy(source, tmp_path):
 
 
 def test_shards(source, tmp_path, monkeypatch):
-    monkeypatch.setattr(convert, "SHARD_SIZE", 2)
+    monkeypatch.setattr(corpus, "SHARD_SIZE", 2)
     assert run("docred", source, tmp_path / "out").exit_code == 0
     shards = sorted((tmp_path / "out").iterdir())
     assert [path.name for path in shards] == ["part-00000.spacy", "part-00001.spacy", "part-00002.spacy"]
@@ -84,7 +85,7 @@ def test_shards(source, tmp_path, monkeypatch):
 
 def test_a_cut_off_file_leaves_no_shards(source, tmp_path, monkeypatch):
     """Neither new ones that look whole, nor a mixture with those of an earlier run."""
-    monkeypatch.setattr(convert, "SHARD_SIZE", 2)
+    monkeypatch.setattr(corpus, "SHARD_SIZE", 2)
     assert run("docred", source, tmp_path / "out").exit_code == 0
     whole = source.read_bytes()
     source.write_bytes(whole[:-100])

@@ -12,7 +12,7 @@ import spacy
 from typer.testing import CliRunner
 
 from spacy_docre.cli import app
-from spacy_docre.cli.journal import identify
+from spacy_docre.extraction import identify
 from spacy_docre.readers.jsonl import read_jsonl
 
 TEXT = "Ada Berg met Ole Dahl in Oslo. Number {} was there, too. Berg works for Norlys."

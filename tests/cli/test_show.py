@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from spacy_docre.attributes import get_clusters, set_clusters, set_relations
 from spacy_docre.cli import app
-from spacy_docre.cli.show import weigh_mentions
-from spacy_docre.readers.jsonl import write_jsonl
+from spacy_docre.pipeline.weights import weigh_mentions
+from spacy_docre.writers.jsonl import write_jsonl
 from toy import make_doc
 
 TEXT = "Ada lives in Oslo. سلمى works there."

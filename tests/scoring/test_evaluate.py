@@ -21,7 +21,7 @@ from spacy_docre.attributes import (
     set_relation_data,
     set_relations,
 )
-from spacy_docre.cli.evaluate import app, evaluate, read_known
+from spacy_docre.cli import app
 from spacy_docre.readers.docred import read_docred
 from spacy_docre.scoring import (
     collect_facts,
@@ -31,6 +31,7 @@ from spacy_docre.scoring import (
     make_type_scorer,
     save_facts,
 )
+from spacy_docre.scoring.evaluation import evaluate, read_known
 from spacy_docre.scoring.facts import hash_fact
 from spacy_docre.scoring.submission import make_submission
 
