@@ -70,8 +70,8 @@ def list_entities(doc: Doc) -> List[Entity]:
 
 
 def match_entities(entities: Sequence[Entity], others: Sequence[Entity], found: Counter) -> List[Optional[int]]:
-    """Match each of `others` with the entity that has exactly its mentions, else with the one that has most of them, the
-    first on ties.
+    """Match each of `others` with the entity that has exactly its mentions, else with the one that has most of them,
+    the first on ties.
 
     found (Counter): Counts those that match in part or not at all.
     RETURNS (List[Optional[int]]): Number of the entity; None where none shares a mention.
