@@ -94,8 +94,8 @@ def run(row: str, seed: int, args: argparse.Namespace) -> Dict[str, Any]:
     from spacy.training.initialize import init_nlp
     from spacy.training.loop import train
 
-    from spacy_docre.pipeline.relations import DocreRelations
-    from spacy_docre.pipeline.tuning import find_pipe, threshold_settings, tune_thresholds
+    from spacy_docre.finding import find_component
+    from spacy_docre.pipeline.tuning import threshold_settings, tune_thresholds
     from spacy_docre.readers.corpus import create_docre_corpus
     from spacy_docre.scoring.evaluation import predict, read_known, score
 
@@ -109,7 +109,7 @@ def run(row: str, seed: int, args: argparse.Namespace) -> Dict[str, Any]:
     seconds = (time.perf_counter() - start) / args.steps
     reader = create_docre_corpus(args.dev, given=GIVEN)
     tuned = tune_thresholds(nlp, reader(nlp), given=GIVEN)
-    pipe = find_pipe(nlp, DocreRelations)
+    pipe = find_component(nlp, "docre_relations")
     if not pipe.model.attrs["threshold_class"]:
         pipe.cfg.update(threshold_settings(pipe, tuned.best[-1]))  # type: ignore[arg-type]
     scores = score(nlp, predict(nlp, reader(nlp))[0], **read_known(nlp, [args.train]))

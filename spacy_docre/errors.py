@@ -14,6 +14,7 @@ class Errors(metaclass=ErrorsWithCodes):
     R104 = "Can't read {path}: no such file or folder. Check the path (in configs: [paths]; in project.yml: the variables)."
     R105 = "{path}: {problem}"
     R106 = "Unknown layer {layer!r} in `given`. Choose from: {options}."
+    R108 = "Can't read the places {value!r}. Give a prefix, or names that differ from the default such as mentions=sc,clusters=coref; there are {options}."
     R107 = "No documents found in {path}. Check the path; without another format it holds .spacy files."
     R130 = "{path} holds no facts of spacy_docre: expected a file written by scoring.save_facts, or gold documents as .spacy."
     R131 = "--submission and --docred go together: the result file numbers entities as the original file in DocRED's format does."

@@ -35,11 +35,15 @@ def find_component(nlp: Language, factory: str) -> Any:
     """Find the component of a factory, or of a class derived from what the factory makes. Of several the last counts.
 
     factory (str): Name of the factory, such as "docre_mentions".
-    RETURNS (Any): The component; None if there is none.
+    RETURNS (Any): The component.
+    RAISES (ValueError): If the pipeline has none.
     """
     made = get_type_hints(registry.factories.get(factory)).get("return")
     kinds = made if isinstance(made, type) else ()
-    return _find_last(nlp, lambda name, pipe: nlp.get_pipe_meta(name).factory == factory or isinstance(pipe, kinds))
+    found = _find_last(nlp, lambda name, pipe: nlp.get_pipe_meta(name).factory == factory or isinstance(pipe, kinds))
+    if found is None:
+        raise ValueError(Errors.R212.format(kind=factory, names=", ".join(nlp.pipe_names)))
+    return found
 
 
 def _find_last(nlp: Language, fits: Callable[[str, Any], bool]) -> Any:

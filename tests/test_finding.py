@@ -8,11 +8,10 @@ import pytest
 import spacy
 from spacy.language import Language
 
+from spacy_docre.doc.places import Places
 from spacy_docre.extraction import extract
 from spacy_docre.finding import find_component, find_relations, require_relations
-from spacy_docre.pipeline.tuning import find_pipe
 from spacy_docre.pipeline.weights import find_weighing
-from spacy_docre.scoring.evaluation import names_of
 from spacy_docre.training.annotation import find_votes
 from toy import make_doc
 
@@ -48,8 +47,9 @@ def nlp():
 def test_the_last_component_counts(nlp):
     assert find_relations(nlp).name == require_relations(nlp).name == "second_relations"
     assert find_component(nlp, "docre_test_finding").name == "second_relations"
-    assert find_component(nlp, "docre_relations") is None
-    assert names_of(nlp)["attr"] == "second_relations"
+    assert Places.of_pipeline(nlp).relations == "second_relations"
+    with pytest.raises(ValueError, match="R212.*docre_relations.*first_relations"):
+        find_component(nlp, "docre_relations")
     nlp.disable_pipe("second_relations")
     assert find_relations(nlp).name == "first_relations"
 
@@ -83,7 +83,7 @@ def test_a_component_is_known_by_its_factory_or_its_class(tiny_model):
 
     nlp = spacy.load(tiny_model)
     pipe, i = nlp.get_pipe("docre_mentions"), nlp.pipe_names.index("docre_mentions")
-    assert find_component(nlp, "docre_mentions") is pipe is find_pipe(nlp, DocreMentions)
+    assert find_component(nlp, "docre_mentions") is pipe
     nlp._components[i] = ("docre_mentions", Wrapper())
     assert isinstance(find_component(nlp, "docre_mentions"), Wrapper)
     pipe.__class__ = Derived

@@ -17,7 +17,7 @@ from spacy.language import Language
 ROOT = Path(__file__).resolve().parents[1]
 PKG = ROOT / "spacy_docre"
 MODULES = sorted(PKG.rglob("*.py"))
-GROUND = {"arrays", "errors", "ty", "attributes", "doc", "finding"}
+GROUND = {"arrays", "errors", "finding", "doc"}
 BASIS = {"arrays", "batches", "errors"}  # of everything that computes
 
 # What each room may import of the others.
@@ -26,10 +26,10 @@ FLOORS: Dict[str, Set[str]] = {
     "errors": set(),
     "arrays": set(),
     "batches": {"arrays"},
-    "doc": set(),
-    "ty": {"doc"},
-    "attributes": {"arrays", "ty", "errors"},
     "finding": {"errors"},
+    "doc": {"arrays", "errors", "finding"},
+    "ty": {"batches", *GROUND},  # until 0.3
+    "attributes": GROUND,  # until 0.3
     "__init__": {"about", "visual", *GROUND},
     "losses": BASIS,
     "layers": BASIS,
@@ -37,10 +37,10 @@ FLOORS: Dict[str, Set[str]] = {
     "readers": GROUND,
     "scoring": {"readers.corpus", *GROUND},
     "visual": GROUND,
-    "writers": {"readers.align", *GROUND},
+    "writers": GROUND,
     "extraction": {"writers", "readers.checks", *GROUND},
     "training": {"readers", *GROUND},
-    "pipeline": {"batches", "models", "layers", "scoring", "readers.align", *GROUND},
+    "pipeline": {"batches", "models", "layers", "scoring", *GROUND},
     "packed": {"about", "models", "layers", *GROUND},
     "legacy": {"models", "layers", "losses", *GROUND},
     "cli": {
@@ -255,6 +255,8 @@ def test_no_work_left_over(path):
 
         for cls in DocrePipe.__subclasses__() + LabelledPipe.__subclasses__():
             for name in abstract if cls is not LabelledPipe else ():
+                if name == "decode" and cls.predict is not DocrePipe.predict:
+                    continue
                 assert getattr(cls, name) is not getattr(DocrePipe, name), f"{cls.__name__}.{name}"
 
 

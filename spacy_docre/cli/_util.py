@@ -12,7 +12,7 @@ from spacy.cli._util import import_code
 from spacy.language import Language
 from tqdm import tqdm
 
-from ..attributes import LAYERS
+from ..doc.layers import LAYERS
 from ..errors import Errors
 
 app = typer.Typer(
@@ -39,6 +39,12 @@ CODE = typer.Option(None, "--code", "-c", help="Python file that registers heads
 CORPUS = typer.Argument(..., metavar="CORPUS", help="Gold documents: .spacy, our .jsonl, a folder, several by commas.")
 OUT_CORPUS = typer.Argument(..., metavar="OUT", help="File to write (.spacy or .jsonl), or a folder for .spacy shards.")
 GIVEN = typer.Option("", "--given", help=f"Gold layers to start from, by commas: {', '.join(LAYERS)}.")
+PLACES = typer.Option(
+    "",
+    "--places",
+    help="Where documents keep their layers, if not in the usual places: a prefix, or names as in "
+    "mentions=KEY,clusters=PREFIX,relations=ATTR,entities=ATTR.",
+)
 REL_INFO = typer.Option(None, "--rel-info", help="JSON object from relation id to readable name.")
 JSON = typer.Option(None, "--json", metavar="OUT", help="Write all figures to this file.")
 SEED = typer.Option(0, "--seed", min=0, help="What is drawn at random: the same seed draws the same.")

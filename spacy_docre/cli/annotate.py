@@ -8,13 +8,15 @@ import spacy
 import typer
 from tqdm import tqdm
 
-from ..attributes import has_clusters, has_relations, relation_record, set_relation_data
+from ..doc.layers import has_clusters
+from ..doc.places import Places
+from ..doc.records import has_relations, relation_record, set_relation_data
 from ..errors import Errors
 from ..finding import require_relations
 from ..readers.corpus import DocreCorpus
 from ..readers.faults import Faults
 from ..training.annotation import Votes, choose, find_votes, score_steps
-from ._util import BATCH_SIZE_16, CODE, GPU_ID, OUT_CORPUS, app, load_pipeline, one_line_errors, use_gpu
+from ._util import BATCH_SIZE_16, CODE, GPU_ID, OUT_CORPUS, PLACES, app, load_pipeline, one_line_errors, use_gpu
 from .convert import convert_docs
 
 IN = typer.Argument(..., metavar="IN", help="Documents with entities: .spacy, our .jsonl, a folder, several by commas.")
@@ -32,6 +34,7 @@ def annotate_cli(
     top_k: int = TOP_K,
     batch_size: int = BATCH_SIZE_16,
     gpu_id: int = GPU_ID,
+    places: str = PLACES,
     code: Optional[Path] = CODE,
 ) -> None:
     """Write the relations that models find between annotated entities, to train another model on them.
@@ -46,8 +49,9 @@ def annotate_cli(
         if out.exists() and any(Path(part).exists() and out.samefile(part) for part in corpus.split(",")):
             raise ValueError(Errors.R122.format(path=out))
         use_gpu(gpu_id)
-        docs = list(DocreCorpus(corpus).read(spacy.blank("en")))
-        rows = [i for i, doc in enumerate(docs) if has_clusters(doc)]
+        kept_at = Places.parse(places)
+        docs = list(DocreCorpus(corpus, places=kept_at).read(spacy.blank("en")))
+        rows = [i for i, doc in enumerate(docs) if has_clusters(doc, kept_at)]
         votes: List[Votes] = [{} for _ in docs]
         kb_ids: Dict[str, str] = {}
         for model in models:
@@ -58,17 +62,18 @@ def annotate_cli(
             kb_ids.update(labels)
             bar = partial(tqdm, desc=model, total=len(rows), unit=" docs")
             inputs = [docs[i] for i in rows]
-            for i, found in zip(rows, find_votes(nlp, inputs, batch_size=batch_size, progress=bar)):
+            for i, found in zip(rows, find_votes(nlp, inputs, places=kept_at, batch_size=batch_size, progress=bar)):
                 for triple, score in found.items():
                     votes[i][triple] = votes[i].get(triple, 0.0) + score / len(models)
-        known = [i for i in rows if has_relations(docs[i])]
-        report = score_steps([docs[i] for i in known], [votes[i] for i in known], top_k)
+        known = [i for i in rows if has_relations(docs[i], kept_at)]
+        report = score_steps([docs[i] for i in known], [votes[i] for i in known], top_k, kept_at)
         n_new = 0
         for i in set(rows).difference(known):
             chosen = choose(votes[i], min_score, top_k)
-            set_relation_data(docs[i], [relation_record(*t, kb_id=kb_ids[t[1]], score=s) for t, s in chosen.items()])
+            records = [relation_record(*t, kb_id=kb_ids[t[1]], score=s) for t, s in chosen.items()]
+            set_relation_data(docs[i], records, kept_at)
             n_new += len(chosen)
-        convert_docs(docs, Path(corpus), out, Faults())
+        convert_docs(docs, Path(corpus), out, Faults(), places=kept_at)
     typer.echo(f"{len(rows) - len(known):>10,}  documents annotated, with {n_new:,} relations")
     if len(rows) < len(docs):
         typer.echo(f"{len(docs) - len(rows):>10,}  documents without entities (left as they are)")

@@ -12,6 +12,8 @@ import typer
 from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
+from ..doc.copying import move_layers
+from ..doc.places import DEFAULT, Places
 from ..errors import Errors
 from ..readers.brat import read_brat
 from ..readers.docred import read_docred, read_rel_info
@@ -23,7 +25,7 @@ from ..readers.lift import Lift
 from ..readers.prodigy import read_prodigy
 from ..readers.pubtator import read_pubtator
 from ..writers.corpus import Sizes, write_corpus
-from ._util import LIMIT, OUT_CORPUS, REL_INFO, app, one_line_errors, show_progress
+from ._util import LIMIT, OUT_CORPUS, PLACES, REL_INFO, app, one_line_errors, show_progress
 
 convert = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(convert, name="convert", help="Convert a corpus to .spacy, a folder of .spacy shards, or .jsonl.")
@@ -68,7 +70,11 @@ OPTIONS: Dict[str, Tuple[Any, Any]] = {
     "lang": (str, typer.Option("en", "--lang", help="Language whose tokenizer splits the text.")),
     "strict": (bool, typer.Option(False, "--strict", help="Stop at the first fault that would lose something.")),
     "limit": (int, LIMIT),
+    "places": (str, PLACES),
 }
+
+
+SHARED = ("strict", "limit", "places")
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,7 @@ class Format:
     name (str): Name of its command.
     read (Callable[..., Iterable[Doc]]): Its reader.
     about (str): Help of its command.
-    options (Tuple[str, ...]): Names in `OPTIONS` that it has besides `--strict` and `--limit`.
+    options (Tuple[str, ...]): Names in `OPTIONS` that it has besides those of all formats.
     source (str): What IN is.
     """
 
@@ -164,17 +170,19 @@ FORMATS = [
 def add_command(form: Format) -> None:
     """Add the command of a format, whose arguments and options typer reads from the signature."""
 
-    def command(in_path: Path, out_path: Path, limit: int, **options: Any) -> None:
+    def command(in_path: Path, out_path: Path, limit: int, places: str, **options: Any) -> None:
         with one_line_errors():
             faults = Faults()
+            kept_at = Places.parse(places)
             settings = make_settings(options)
-            docs = form.read(in_path, faults=faults, **settings)
+            read = form.read(in_path, faults=faults, **settings)
+            docs = (move_layers(doc, DEFAULT, kept_at) for doc in read)
             # DocRED's distant part has more words than memory should hold.
             vocab = settings["nlp"].vocab if form.read is read_docred else None
-            convert_docs(docs, in_path, out_path, faults, limit, vocab=vocab)
+            convert_docs(docs, in_path, out_path, faults, limit, places=kept_at, vocab=vocab)
 
     places = {"in_path": (Path, typer.Argument(..., metavar="IN", help=form.source)), "out_path": (Path, OUT_CORPUS)}
-    taken = {**places, **{name: OPTIONS[name] for name in (*form.options, "strict", "limit")}}
+    taken = {**places, **{name: OPTIONS[name] for name in (*form.options, *SHARED)}}
     command.__signature__ = Signature(  # type: ignore[attr-defined]
         [Parameter(n, Parameter.KEYWORD_ONLY, default=value, annotation=kind) for n, (kind, value) in taken.items()]
     )
@@ -204,18 +212,20 @@ def convert_docs(
     faults: Faults,
     limit: int = 0,
     *,
+    places: Places = DEFAULT,
     vocab: Optional[Vocab] = None,
 ) -> None:
     """Write documents where the ending of the path says, with progress on stderr and a summary on stdout.
 
     faults (Faults): Filled while `docs` is read.
+    places (Places): Where the layers are kept on the documents.
     vocab (Optional[Vocab]): That of the documents, which then forgets the words of each shard.
     RAISES (ValueError): If there is no document, the path has another ending, or both paths are the same.
     """
     if in_path.exists() and out_path.exists() and in_path.samefile(out_path):
         raise ValueError(Errors.R122.format(path=out_path))
     docs = show_progress(islice(docs, limit) if limit else docs, desc=in_path.name)
-    sizes = write_corpus(docs, out_path, vocab=vocab)
+    sizes = write_corpus(docs, out_path, places=places, vocab=vocab)
     if not sizes.documents:
         problem = faults.messages[0] if faults.messages else "It holds none, or none that was wanted."
         raise ValueError(Errors.R119.format(path=in_path, problem=problem))

@@ -7,10 +7,11 @@ from typing import List, Optional
 import typer
 from tqdm import tqdm
 
+from ..doc.places import Places
 from ..errors import Errors
 from ..readers.checks import load_json
-from ..readers.corpus import create_docre_corpus
-from ..scoring.evaluation import LabelCheck, names_of, predict, read_known, score, score_tasks
+from ..readers.corpus import DocreCorpus
+from ..scoring.evaluation import LabelCheck, predict, read_known, score, score_tasks
 from ..scoring.report import table1, table_coref, table_cuts, table_per_type, table_tasks
 from ..scoring.submission import make_submission
 from ._util import (
@@ -21,6 +22,7 @@ from ._util import (
     GPU_ID,
     JSON,
     MODEL,
+    PLACES,
     SEED,
     app,
     load_pipeline,
@@ -57,6 +59,7 @@ def evaluate_cli(
     docred: Optional[Path] = DOCRED,
     batch_size: Optional[int] = BATCH_SIZE,
     gpu_id: int = GPU_ID,
+    places: str = PLACES,
     code: Optional[Path] = CODE,
 ) -> None:
     """Score a pipeline on gold documents, end to end or from given gold layers.
@@ -67,10 +70,10 @@ def evaluate_cli(
         if (submission is None) != (docred is None):
             raise ValueError(Errors.R131)
         records = None if docred is None else load_json(docred)
-        reader = create_docre_corpus(corpus, given=split_names(given))
+        reader = DocreCorpus(corpus, given=split_names(given), places=Places.parse(places))
         use_gpu(gpu_id)
         nlp = load_pipeline(model, code)
-        settings = {**read_known(nlp, facts), "bootstrap": bootstrap, "seed": seed}
+        settings = {**read_known(nlp, facts, reader.places), "bootstrap": bootstrap, "seed": seed}
         check = LabelCheck(nlp)
         bar = partial(tqdm, desc="Evaluating", unit=" docs")
         examples, speed = predict(nlp, check.watch(reader(nlp)), batch_size, bar)
@@ -79,7 +82,7 @@ def evaluate_cli(
         scores = {**score(nlp, examples, **settings), "speed": speed}
         report = [table1(scores)]
         if tasks:
-            scores["tasks"] = score_tasks(nlp, corpus, reader.given, scores, batch_size, bar, **settings)
+            scores["tasks"] = score_tasks(nlp, reader, scores, batch_size, bar, **settings)
             report.append(table_tasks(scores["tasks"]))
         report += [table_cuts(scores), table_coref(scores)]
         if tasks:
@@ -91,7 +94,7 @@ def evaluate_cli(
                 "Ign F1, head, mid and tail need the training data (--facts): this model does not keep its facts."
             )
         if submission is not None:
-            found, n_lost = make_submission(examples, records, **names_of(nlp), path=docred)
+            found, n_lost = make_submission(examples, records, places=Places.of_pipeline(nlp), path=docred)
             write_json(submission, found)
             report.append(f"{len(found):,} relations in {submission}; {n_lost:,} between entities that {docred} lacks")
     if reader.given:

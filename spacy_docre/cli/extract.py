@@ -9,13 +9,14 @@ from typing import Iterable, Iterator, Optional
 import typer
 from tqdm import tqdm
 
+from ..doc.places import Places
 from ..errors import Errors
 from ..extraction import Failures, Journal, Text, extract, identify, read_texts
 from ..extraction.journal import count_documents, drop_weak, write_line
 from ..finding import require_relations
 from ..writers.facts import BASE_IRI, Record
 from ..writers.formats import find_writer
-from ._util import BATCH_SIZE, CODE, GPU_ID, MODEL_OPTION, app, load_pipeline, one_line_errors, use_gpu
+from ._util import BATCH_SIZE, CODE, GPU_ID, MODEL_OPTION, PLACES, app, load_pipeline, one_line_errors, use_gpu
 
 MAX_LISTED = 100
 # Never seconds per document, as the progress bar has it by itself where that is slow.
@@ -44,6 +45,7 @@ def extract_cli(
     n_process: int = N_PROCESS,
     base_iri: str = BASE,
     gpu_id: int = GPU_ID,
+    places: str = PLACES,
     code: Optional[Path] = CODE,
 ) -> None:
     """Find the relations in texts, and write them to a file.
@@ -70,11 +72,13 @@ def extract_cli(
         use_gpu(gpu_id)
         nlp = load_pipeline(model, code)
         require_relations(nlp)  # before anything is written
+        found_at = Places.parse(places) if places else Places.of_pipeline(nlp)
 
         def run(texts: Iterable[Text], n_done: int = 0) -> Iterator[Record]:
             left = None if total is None else max(total - n_done, 0)
             bar = partial(tqdm, total=left, desc="Extracting", unit=" docs", bar_format=BAR, smoothing=0.05)
-            return extract(nlp, texts, failures=failures, batch_size=batch_size, n_process=n_process, progress=bar)
+            work = partial(extract, nlp, failures=failures, places=found_at, progress=bar)
+            return work(texts, batch_size=batch_size, n_process=n_process)
 
         if write is None:
             n_done = 0

@@ -9,7 +9,7 @@ import srsly
 import typer
 from spacy.tokens import Doc
 
-from ..attributes import get_relation_data
+from ..doc.records import get_relation_data
 from ..errors import Errors
 from ..readers.docred import read_docred, read_rel_info
 from ..readers.faults import Faults

@@ -10,13 +10,16 @@ import typer
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from ..attributes import TITLE_ATTR, has_clusters
+from ..doc.copying import copy_layers, move_layers
+from ..doc.layers import has_clusters
+from ..doc.notes import TITLE_ATTR
+from ..doc.places import DEFAULT, Places
 from ..errors import Errors
-from ..readers.corpus import create_docre_corpus
+from ..readers.corpus import DocreCorpus
 from ..readers.faults import Faults
 from ..readers.jsonl import read_jsonl
 from ..visual import render
-from ._util import CODE, LIMIT, MODEL_OPTION, app, load_pipeline, one_line_errors, show_progress
+from ._util import CODE, LIMIT, MODEL_OPTION, PLACES, app, load_pipeline, one_line_errors, show_progress
 
 IN = typer.Argument(..., metavar="IN", help="Text (.txt, or - for stdin) or documents (.jsonl, .spacy, a folder).")
 OUT = typer.Argument(..., metavar="OUT.html", help="Page to write.")
@@ -30,6 +33,7 @@ def show_cli(
     model: str = MODEL_OPTION,
     heatmap: bool = HEATMAP,
     limit: int = LIMIT,
+    places: str = PLACES,
     code: Optional[Path] = CODE,
 ) -> None:
     """Write a page that shows documents with their entities and relations.
@@ -48,19 +52,21 @@ def show_cli(
 
             blank = load()
             find_weighing(blank)  # before all the work
-        docs = islice(read_docs(in_path, blank), limit or None)
-        shown = [annotate(doc, load) for doc in show_progress(docs)]
-        weights = [weigh_mentions(load(), doc) for doc in shown] if heatmap else None
-        html = render(shown, page=True, jupyter=False, mention_weights=weights)
+        kept_at = Places.parse(places)
+        docs = islice(read_docs(in_path, blank, kept_at), limit or None)
+        shown = [annotate(doc, load, kept_at) for doc in show_progress(docs)]
+        weights = [weigh_mentions(load(), doc, kept_at) for doc in shown] if heatmap else None
+        html = render(shown, page=True, jupyter=False, mention_weights=weights, places=kept_at)
         out_path.parent.mkdir(parents=True, exist_ok=True)
         out_path.write_text(str(html), encoding="utf8", newline="\n")
 
 
-def read_docs(path: str, nlp: Language) -> Iterator[Doc]:
+def read_docs(path: str, nlp: Language, places: Places) -> Iterator[Doc]:
     """Read text or documents, by the ending of the path. What a document loses is told on stderr.
 
     path (str): A file, a folder of .spacy files, or - for text from stdin.
     nlp (Language): Gives tokenizer and vocabulary.
+    places (Places): Where the layers are kept, in .spacy files and on the documents.
     YIELDS (Doc): A document, annotated as far as it is there.
     RAISES (ValueError): If there is no such file, or its ending is unknown.
     """
@@ -73,19 +79,25 @@ def read_docs(path: str, nlp: Language) -> Iterator[Doc]:
         yield nlp.make_doc(file.read_text(encoding="utf8"))
     elif file.suffix == ".jsonl":
         faults = Faults()
-        yield from read_jsonl(file, nlp=nlp, faults=faults)
+        yield from (move_layers(doc, DEFAULT, places) for doc in read_jsonl(file, nlp=nlp, faults=faults))
         for message in faults.messages:
             typer.echo(message, err=True)
     elif file.suffix == ".spacy" or file.is_dir():
-        yield from create_docre_corpus(path).read(nlp)
+        yield from DocreCorpus(path, places=places).read(nlp)
     else:
         raise ValueError(Errors.R162.format(path=path))
 
 
-def annotate(doc: Doc, load: Callable[[], Language]) -> Doc:
-    """RETURNS (Doc): The document itself if its entities are annotated or it is empty, else what a pipeline finds."""
-    if has_clusters(doc) or not doc.text.strip():
+def annotate(doc: Doc, load: Callable[[], Language], places: Places) -> Doc:
+    """Let a pipeline read a document, unless its entities are annotated or it is empty.
+
+    places (Places): Where the layers are to be kept.
+    RETURNS (Doc): The document itself, or a new one.
+    """
+    if has_clusters(doc, places) or not doc.text.strip():
         return doc
-    found = load()(doc.text)
+    nlp = load()
+    found = nlp(doc.text)
+    copy_layers(found, Places.of_pipeline(nlp), places)
     found._.set(TITLE_ATTR, doc._.get(TITLE_ATTR))
     return found

@@ -6,12 +6,13 @@ from typing import Any, Dict, List, Optional
 import spacy
 import typer
 
-from ..readers.corpus import create_docre_corpus
+from ..doc.places import Places
+from ..readers.corpus import DocreCorpus
 from ..readers.faults import Faults
 from ..readers.jsonl import read_jsonl
 from ..readers.statistics import Statistics, count_documents
 from ..scoring.report import markdown
-from ._util import CORPUS, JSON, app, one_line_errors, show_progress, write_json
+from ._util import CORPUS, JSON, PLACES, app, one_line_errors, show_progress, write_json
 
 AGAINST = typer.Option(None, "--against", help="Another corpus, such as the training data: texts in both are named.")
 TOP = typer.Option(10, "--top", min=0, help="How many types and relations to list.")
@@ -37,7 +38,11 @@ AVERAGES = ("mentions_per_entity", "facts_per_document")
 
 @app.command("stats")
 def stats_cli(
-    corpus: str = CORPUS, against: Optional[str] = AGAINST, json: Optional[Path] = JSON, top: int = TOP
+    corpus: str = CORPUS,
+    against: Optional[str] = AGAINST,
+    json: Optional[Path] = JSON,
+    top: int = TOP,
+    places: str = PLACES,
 ) -> None:
     """Say what a corpus holds, and in plain words what is wrong with it.
 
@@ -45,8 +50,9 @@ def stats_cli(
     """
     with one_line_errors():
         faults = Faults()
-        found = read_statistics(corpus, faults)
-        warnings = found.warnings(read_statistics(against) if against else None)
+        kept_at = Places.parse(places)
+        found = read_statistics(corpus, kept_at, faults)
+        warnings = found.warnings(read_statistics(against, kept_at) if against else None)
         figures = found.to_dict()
         if json is not None:
             write_json(json, {**figures, "warnings": warnings})
@@ -63,15 +69,18 @@ def stats_cli(
     typer.echo("\n" + "\n".join(f"- {warning}" for warning in warnings or ["Nothing wrong was found."]))
 
 
-def read_statistics(path: str, faults: Optional[Faults] = None) -> Statistics:
-    """RETURNS (Statistics): What a corpus holds. RAISES (ValueError): If it can't be read, or holds no document.
+def read_statistics(path: str, places: Places, faults: Optional[Faults] = None) -> Statistics:
+    """Count what a corpus holds.
 
+    places (Places): Where .spacy files keep their layers.
     faults (Optional[Faults]): Counts what was found wrong while our JSONL was read.
+    RETURNS (Statistics): The counts.
+    RAISES (ValueError): If it can't be read, or holds no document.
     """
     nlp = spacy.blank("en")
-    is_jsonl = path.endswith(".jsonl")
-    docs = read_jsonl(path, nlp=nlp, faults=faults) if is_jsonl else create_docre_corpus(path).read(nlp)
-    return count_documents(show_progress(docs, desc=path))
+    if path.endswith(".jsonl"):
+        return count_documents(show_progress(read_jsonl(path, nlp=nlp, faults=faults), desc=path))
+    return count_documents(show_progress(DocreCorpus(path, places=places).read(nlp), desc=path), places)
 
 
 def make_rows(figures: Dict[str, Any]) -> List[List[str]]:

@@ -7,8 +7,10 @@ from typing import Iterable, List, Optional, Tuple
 import typer
 from tqdm import tqdm
 
+from ..doc.places import Places
 from ..errors import Errors
-from ..readers.corpus import create_docre_corpus
+from ..finding import find_component
+from ..readers.corpus import DocreCorpus
 from ..scoring.evaluation import LabelCheck
 from ._util import (
     BATCH_SIZE_16,
@@ -17,6 +19,7 @@ from ._util import (
     GIVEN,
     GPU_ID,
     MODEL,
+    PLACES,
     app,
     load_pipeline,
     one_line_errors,
@@ -41,6 +44,7 @@ def tune_cli(
     with_temperature: bool = CALIBRATE,
     batch_size: int = BATCH_SIZE_16,
     gpu_id: int = GPU_ID,
+    places: str = PLACES,
     code: Optional[Path] = CODE,
 ) -> None:
     """Choose the thresholds of mentions, clusters and relations by strict relation F1 on gold documents.
@@ -54,12 +58,9 @@ def tune_cli(
     with one_line_errors():
         use_gpu(gpu_id)
         # These import torch, which other commands do without.
-        from ..pipeline.clusters import DocreClusters
-        from ..pipeline.mentions import DocreMentions
-        from ..pipeline.relations import DocreRelations
-        from ..pipeline.tuning import calibrate, current_threshold, find_pipe, threshold_settings, tune_thresholds
+        from ..pipeline.tuning import calibrate, current_threshold, threshold_settings, tune_thresholds
 
-        reader = create_docre_corpus(corpus, given=split_names(given))
+        reader = DocreCorpus(corpus, given=split_names(given), places=Places.parse(places))
         nlp = load_pipeline(model, code)
         check = LabelCheck(nlp)
         result = tune_thresholds(
@@ -73,11 +74,11 @@ def tune_cli(
             typer.echo(warning, err=True)
         if not any(result.relations.values()):
             raise ValueError(Errors.R218)
-        kinds = {"mentions": DocreMentions, "clusters": DocreClusters, "relations": DocreRelations}
-        pipes = [None if name in reader.given else find_pipe(nlp, kind) for name, kind in kinds.items()]
+        tuned = ("mentions", "clusters", "relations")
+        pipes = [None if name in reader.given else find_component(nlp, f"docre_{name}") for name in tuned]
         current = tuple(None if pipe is None else round(current_threshold(pipe), 6) for pipe in pipes)
         # What the relation head's numbers are settings of.
-        relations = find_pipe(nlp, DocreRelations)
+        relations = find_component(nlp, "docre_relations")
         setting = " and ".join(threshold_settings(relations, 0.5).keys() - {"threshold", "temperature"})
         typer.echo(f"| mentions | clusters | relations ({setting or 'threshold'}) | strict relation F1 |")
         typer.echo("|---|---|---|---|")

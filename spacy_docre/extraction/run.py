@@ -1,13 +1,14 @@
 """Run a pipeline over texts, so that one that fails stops nothing."""
 
 from collections import deque
-from typing import Any, Callable, Deque, Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Deque, Iterable, Iterator, List, Optional, Tuple
 
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.util import ignore_error, raise_error
 
-from ..attributes import TITLE_ATTR
+from ..doc.notes import TITLE_ATTR
+from ..doc.places import Places
 from ..errors import Errors
 from ..finding import require_relations
 from ..writers.facts import Record
@@ -22,6 +23,7 @@ def extract(
     failures: Failures,
     batch_size: Optional[int] = None,
     n_process: int = 1,
+    places: Optional[Places] = None,
     progress: Callable[[Iterable[Any]], Iterable[Any]] = iter,
 ) -> Iterator[Record]:
     """Run a pipeline over texts. One that fails is tried once more at the end, by itself, which tells why.
@@ -35,31 +37,23 @@ def extract(
     texts (Iterable[Text]): Read as the work goes on.
     failures (Failures): Gets the documents that could not be done.
     batch_size, n_process (int): As `nlp.pipe` has them.
+    places (Optional[Places]): Where the layers are kept that are wanted; None: where the pipeline's relations are.
     progress (Callable): Wraps the outcomes, one for each text that is done or has failed, to show a progress bar.
     YIELDS (Record): A document as our JSONL has it, in order but for those tried again.
     RAISES (ValueError): If the pipeline finds no relations.
     """
-    names = find_names(nlp)
-    for record in progress(_try_all(nlp, texts, failures, names, batch_size, n_process)):
+    require_relations(nlp)
+    places = Places.of_pipeline(nlp) if places is None else places
+    for record in progress(_try_all(nlp, texts, failures, places, batch_size, n_process)):
         if record is not None:
             yield record
-
-
-def find_names(nlp: Language) -> Dict[str, str]:
-    """Find where a pipeline keeps what its relation component reads and writes.
-
-    RETURNS (Dict[str, str]): Arguments of `doc_to_record`.
-    RAISES (ValueError): If the pipeline finds no relations.
-    """
-    cfg = require_relations(nlp).cfg
-    return {"key": cfg["spans_key"], "prefix": cfg["span_cluster_prefix"], "attr": cfg["relations_attr"]}
 
 
 def _try_all(
     nlp: Language,
     texts: Iterable[Text],
     failures: Failures,
-    names: Dict[str, str],
+    places: Places,
     batch_size: Optional[int],
     n_process: int,
 ) -> Iterator[Optional[Record]]:
@@ -88,7 +82,7 @@ def _try_all(
         while pending[0][0] != number:
             again.append(pending.popleft()[1])
         yield from new_failures()
-        yield make_record(doc, pending.popleft()[1], names)
+        yield make_record(doc, pending.popleft()[1], places)
     again.extend(text for _, text in pending)
     nlp.set_error_handler(raise_error)
     for text in again:
@@ -97,12 +91,12 @@ def _try_all(
         except Exception as e:
             failures.add(text.name, e)
         else:
-            yield make_record(doc, text, names)
+            yield make_record(doc, text, places)
         yield from new_failures()
     yield from new_failures()
 
 
-def make_record(doc: Doc, text: Text, names: Dict[str, str]) -> Record:
+def make_record(doc: Doc, text: Text, places: Places) -> Record:
     """RETURNS (Record): The document as our JSONL has it."""
     doc._.set(TITLE_ATTR, text.name)
-    return doc_to_record(doc, **names)
+    return doc_to_record(doc, places)

@@ -1,7 +1,7 @@
 """The relation model: an encoder and a head, which is a pair encoder, a decoder and a loss."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, Callable, Dict, List, Optional, Protocol, Tuple, runtime_checkable
+from typing import Any, Callable, Dict, List, Optional, Protocol, runtime_checkable
 
 import numpy
 import torch
@@ -155,19 +155,22 @@ def relation_scores(logits: Tensor, alpha: Optional[float], temperature: float =
     return (above / temperature).sigmoid().cpu().numpy()
 
 
-Selection = Tuple[PairBatch, Ints1d, Ints1d]  # arguments of `explain` after the encoder's output
+def score(model: Model[ModelInput, Scores], encoded: EncodedBatch, batch: PairBatch) -> Scores:
+    """Score entity pairs, without gradient."""
+    module: Any = model.shims[0].module  # type: ignore[attr-defined]
+    module.eval()
+    with torch.no_grad():
+        return module(encoded, batch)
 
 
-def predict_and_explain(
-    model: Model[ModelInput, Scores], encoded: EncodedBatch, batch: PairBatch, select: Callable[[Scores], Selection]
+def explain(
+    model: Model[ModelInput, Scores], encoded: EncodedBatch, batch: PairBatch, label: Ints1d, sentence: Ints1d
 ) -> Optional[Explanation]:
-    """Score pairs and explain some of them.
+    """Find what speaks for relations; see `Explains`.
 
-    select (Callable[[Scores], Selection]): Chooses what to explain.
-    RETURNS (Optional[Explanation]): None if the head gives none or nothing was chosen.
+    RETURNS (Optional[Explanation]): None if the head explains nothing, or there is no relation.
     """
     module: Any = model.shims[0].module  # type: ignore[attr-defined]
     module.eval()
     with torch.no_grad():
-        chosen = select(module(encoded, batch))
-        return module.explain(encoded, *chosen) if isinstance(module, Explains) and len(chosen[0]) else None
+        return module.explain(encoded, batch, label, sentence) if isinstance(module, Explains) and len(batch) else None

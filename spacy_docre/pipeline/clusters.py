@@ -15,18 +15,10 @@ from spacy.training import Example
 from thinc.api import Model
 
 from ..arrays import Floats1d, Ints1d, SpanIndices
-from ..attributes import (
-    CLUSTER_PREFIX,
-    MENTIONS_KEY,
-    get_mentions,
-    get_title,
-    has_clusters,
-    is_given,
-    note_skipped,
-    set_clusters,
-    sort_clusters,
-)
 from ..batches import MentionPairBatch
+from ..doc.layers import get_mentions, has_clusters, has_mentions, set_clusters, sort_clusters
+from ..doc.notes import get_title, is_given, note_skipped
+from ..doc.places import DEFAULT
 from ..errors import Errors, Warnings
 from ..layers.segments import expand_ranges
 from ..models.bridge import ModelInput, Scores
@@ -50,8 +42,8 @@ Clusters = Optional[List[List[SpanIndices]]]
         "max_pair_distance": 512,
         "n_negatives": 200,
         "loss_weight": 1.0,
-        "spans_key": MENTIONS_KEY,
-        "span_cluster_prefix": CLUSTER_PREFIX,
+        "spans_key": DEFAULT.mentions,
+        "span_cluster_prefix": DEFAULT.clusters,
         "max_batch_items": DEFAULT_MAX_BATCH_ITEMS,
         "scorer": {"@scorers": "spacy-docre.cluster_scorer.v1"},
     },
@@ -108,20 +100,18 @@ class DocreClusters(DocrePipe):
         nlp (Optional[Language]): The current nlp object.
         RAISES (ValueError): If no Example has clusters.
         """
-        key, prefix = self.cfg["spans_key"], self.cfg["span_cluster_prefix"]
-        annotated = (eg.predicted for eg in get_examples() if has_clusters(eg.reference, key, prefix))
-        doc = next(annotated, None)
+        doc = next((eg.predicted for eg in get_examples() if has_clusters(eg.reference, self.places)), None)
         if doc is None:
-            raise ValueError(Errors.R210.format(name=self.name, what=f"clusters (doc.spans['{prefix}_1'], ...)"))
+            what = f"clusters (doc.spans['{self.places.clusters}_1'], ...)"
+            raise ValueError(Errors.R210.format(name=self.name, what=what))
         self._build_model([doc])
 
     def make_batch(self, docs: Sequence[Doc]) -> MentionPairBatch:
         """RETURNS (MentionPairBatch): Pairs of the Docs' mentions, but none of Docs whose clusters are given. Of long
         Docs those that may corefer; see `max_pair_distance`."""
-        key = self.cfg["spans_key"]
-        missing = sum(key not in doc.spans and not is_given(doc, "clusters") for doc in docs)
-        warn_missing(self, missing, f"doc.spans[{key!r}]")
-        mentions = [[] if is_given(doc, "clusters") else sorted(set(get_mentions(doc, key))) for doc in docs]
+        missing = sum(not has_mentions(doc, self.places) and not is_given(doc, "clusters") for doc in docs)
+        warn_missing(self, missing, f"doc.spans[{self.places.mentions!r}]")
+        mentions = [[] if is_given(doc, "clusters") else sorted(set(get_mentions(doc, self.places))) for doc in docs]
         pairs = [self.list_pairs(doc, spans) for doc, spans in zip(docs, mentions)]
         return make_mention_pairs(docs, mentions, pairs)
 
@@ -142,13 +132,12 @@ class DocreClusters(DocrePipe):
         self, examples: Sequence[Example]
     ) -> Optional[Tuple[MentionPairBatch, Tuple[numpy.ndarray, Ints1d]]]:
         """RETURNS (Optional[Tuple]): Gold pairs and drawn negatives; None where no Example has gold clusters."""
-        prefix = self.cfg["span_cluster_prefix"]
         mentions: List[List[SpanIndices]] = []
         pairs, gold, any_gold = [], [], False
         for eg in examples:
             clusters: List[List[SpanIndices]] = []
-            if has_clusters(eg.reference, self.cfg["spans_key"], prefix):
-                clusters, any_gold = get_gold_entities(eg, prefix).clusters, True
+            if has_clusters(eg.reference, self.places):
+                clusters, any_gold = get_gold_entities(eg, self.places).clusters, True
             mentions.append(sorted({span for cluster in clusters for span in cluster}))
             is_same = same_cluster(mentions[-1], clusters)
             all_pairs = numpy.stack(numpy.triu_indices(len(mentions[-1]), 1), axis=1)
@@ -188,7 +177,7 @@ class DocreClusters(DocrePipe):
     def set_annotations(self, docs: Sequence[Doc], predictions: Sequence[Clusters]) -> None:
         for doc, clusters in zip(docs, predictions):
             if clusters is not None:
-                set_clusters(doc, clusters, prefix=self.cfg["span_cluster_prefix"])
+                set_clusters(doc, clusters, places=self.places)
             self.release(doc)
 
 

@@ -1,5 +1,6 @@
 """What all docre components share: streams, training steps, labels on disk, the encoder's output after use."""
 
+import contextlib
 import warnings
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,9 @@ from spacy.training import Example, validate_examples
 from spacy.vocab import Vocab
 from spacy_transformers.layers import TransformerListener
 from thinc.api import Model, Optimizer
+from torch import Tensor
 
+from ..doc.places import Places
 from ..errors import Errors, Warnings
 from ..layers.encoded import DocEncoding
 from ..models.bridge import ModelInput, Scores, differentiate
@@ -24,6 +27,7 @@ from .batching import batch_by_items, pipe_batches
 
 Batch = Any  # one of the batches of ty
 Gold = Tuple[Any, ...]  # arguments of the loss after the scores
+Gradient = Dict[str, Optional[Tensor]]  # of each score
 
 DEFAULT_MAX_BATCH_ITEMS = 8192
 LISTENER = {"@architectures": "spacy-docre.TransformerListener.v1", "upstream": "docre_transformer"}
@@ -67,7 +71,31 @@ class DocrePipe(TrainablePipe):
                 problem = Errors.R206.format(name=name, setting=setting, expected=f"at least {n}", value=cfg[setting])
                 raise ValueError(problem)
 
-    # To be said by subclasses
+    @property
+    def places(self) -> Places:
+        """RETURNS (Places): Where the layers are kept that the component reads and writes."""
+        return Places.of(self.cfg)
+
+    @property
+    def module(self) -> Any:
+        """RETURNS (Any): The model's torch module; None before initialisation."""
+        return self.model.shims[0].module  # type: ignore[attr-defined]
+
+    @contextlib.contextmanager
+    def with_settings(self, **settings: Any) -> Iterator[None]:
+        """Change settings for a while. A setting that is changed in the meantime has its earlier value again, too.
+
+        settings (Any): Names of settings in `cfg`, and their values.
+        """
+        saved = dict(self.cfg)
+        self.cfg.update(settings)
+        try:
+            yield
+        finally:
+            self.cfg.clear()
+            self.cfg.update(saved)
+
+    # Subclasses implement these
 
     def make_batch(self, docs: Sequence[Doc]) -> Batch:
         raise NotImplementedError
@@ -107,7 +135,7 @@ class DocrePipe(TrainablePipe):
 
     def check_trained(self) -> None:
         """RAISES (ValueError): If the model's layers were not built yet."""
-        if self.model.shims[0].module is None:  # type: ignore[attr-defined]
+        if self.module is None:
             raise ValueError(Errors.R205.format(name=self.name))
 
     def release(self, doc: Doc) -> None:
@@ -153,13 +181,30 @@ class DocrePipe(TrainablePipe):
             batch, gold = training
             backprop: Any
             scores, backprop = self.model.begin_update(([eg.predicted for eg in examples], batch))
-            weight = self.cfg["loss_weight"]
-            loss, gradient = differentiate(self.model.attrs["loss"], scores, *gold, weight=weight)
+            loss, gradient = self.get_loss(examples, scores, gold=gold)
             backprop(gradient)
             losses[self.name] += loss
         if sgd is not None:
             self.finish_update(sgd)
         return losses
+
+    def get_loss(
+        self, examples: Iterable[Example], scores: Scores, *, gold: Optional[Gold] = None
+    ) -> Tuple[float, Gradient]:
+        """Compute the loss of a batch, and the gradient of each score.
+
+        examples (Iterable[Example]): The batch.
+        scores (Scores): What the model gave for it.
+        gold (Optional[Gold]): Gold labels, which `make_training_batch` returned beside the batch that was scored; made
+            anew where None, which fits components that draw no negative samples.
+        RETURNS (Tuple[float, Gradient]): The loss, and its gradient times the setting `loss_weight`.
+        """
+        if gold is None:
+            training = self.make_training_batch(list(examples))
+            if training is None:
+                return 0.0, {}
+            gold = training[1]
+        return differentiate(self.model.attrs["loss"], scores, *gold, weight=self.cfg["loss_weight"])
 
     def rehearse(self, examples: Iterable[Example], **kwargs: Any) -> Dict[str, float]:
         """RAISES (ValueError): Always; rehearsal is not defined for span and pair scores."""
@@ -168,8 +213,8 @@ class DocrePipe(TrainablePipe):
     def _build_model(self, docs: List[Doc], n_out: int = 1) -> None:
         node: Any
         for node in self.model.walk():
-            deaf = isinstance(node, DocreListener) and node.has_dim("nO") is None
-            if deaf or isinstance(node, (TransformerListener, AdoptedListener)):
+            unconnected = isinstance(node, DocreListener) and node.has_dim("nO") is None
+            if unconnected or isinstance(node, (TransformerListener, AdoptedListener)):
                 raise ValueError(Errors.R219.format(name=self.name, upstream=node.upstream_name))
         if self.model.has_dim("nO") is None:
             self.model.set_dim("nO", n_out)
@@ -251,7 +296,7 @@ class LabelledPipe(DocrePipe):
         """Add a label before the model is built. RETURNS (int): 0 if it was there already, else 1."""
         if label in self.cfg["labels"]:
             return 0
-        if self.model.shims[0].module is not None:  # type: ignore[attr-defined]
+        if self.module is not None:
             raise ValueError(Errors.R211.format(name=self.name, label=label))
         self.cfg["labels"] = [*self.cfg["labels"], label]
         return 1

@@ -11,16 +11,10 @@ from spacy.training import Example
 from thinc.api import Model
 
 from ..arrays import Floats1d, Ints1d, SpanIndices
-from ..attributes import (
-    MENTIONS_KEY,
-    get_mentions,
-    get_title,
-    has_mentions,
-    is_given,
-    note_skipped,
-    set_mentions,
-)
 from ..batches import CandidateBatch, SpanBatch
+from ..doc.layers import get_mentions, has_mentions, set_mentions
+from ..doc.notes import get_title, is_given, note_skipped
+from ..doc.places import DEFAULT
 from ..errors import Errors, Warnings
 from ..models.bridge import ModelInput, Scores
 from ..models.mention_scorer import get_orthography
@@ -42,7 +36,7 @@ Found = Optional[Tuple[List[SpanIndices], List[float]]]
         "max_mentions": 0.4,
         "n_negatives": 200,
         "loss_weight": 1.0,
-        "spans_key": MENTIONS_KEY,
+        "spans_key": DEFAULT.mentions,
         "max_batch_items": DEFAULT_MAX_BATCH_ITEMS,
         "scorer": {"@scorers": "spacy-docre.mention_scorer.v1"},
     },
@@ -98,18 +92,18 @@ class DocreMentions(DocrePipe):
         nlp (Optional[Language]): The current nlp object.
         RAISES (ValueError): If no Example has mentions.
         """
-        key = self.cfg["spans_key"]
         docs: List[Doc] = []
         n_gold = n_lost = n_long = 0
         for eg in get_examples():
-            if has_mentions(eg.reference, key):
+            if has_mentions(eg.reference, self.places):
                 docs = docs or [eg.predicted]
-                kept = get_gold_mentions(eg, key)
-                n_gold += len(set(get_mentions(eg.reference, key)))
-                n_lost += len(set(get_mentions(eg.reference, key))) - len(kept)
+                kept = get_gold_mentions(eg, self.places)
+                n = len(set(get_mentions(eg.reference, self.places)))
+                n_gold += n
+                n_lost += n - len(kept)
                 n_long += sum(end - start > self.cfg["max_span_length"] for start, end in kept)
         if not n_gold:
-            raise ValueError(Errors.R210.format(name=self.name, what=f"doc.spans[{key!r}]"))
+            raise ValueError(Errors.R210.format(name=self.name, what=f"doc.spans[{self.places.mentions!r}]"))
         if n_lost or n_long:
             longest = self.cfg["max_span_length"]
             warnings.warn(Warnings.RW03.format(n=n_gold, lost=n_lost, n_long=n_long, longest=longest), stacklevel=2)
@@ -130,10 +124,10 @@ class DocreMentions(DocrePipe):
         """RETURNS (Optional[Tuple]): Gold mentions and drawn negatives; None where no Example has gold mentions."""
         spans, gold = [], []
         for eg in examples:
-            if not has_mentions(eg.reference, self.cfg["spans_key"]):
+            if not has_mentions(eg.reference, self.places):
                 spans.append(_no_spans())
                 continue
-            positive = numpy.asarray(get_gold_mentions(eg, self.cfg["spans_key"]), dtype="int64").reshape(-1, 2)
+            positive = numpy.asarray(get_gold_mentions(eg, self.places), dtype="int64").reshape(-1, 2)
             candidates = enumerate_spans(eg.predicted, self.cfg["max_span_length"])
             negative = draw_negatives(candidates, positive, self.cfg["n_negatives"])
             spans.append(numpy.concatenate([positive, negative]))
@@ -170,7 +164,7 @@ class DocreMentions(DocrePipe):
     def set_annotations(self, docs: Sequence[Doc], predictions: Sequence[Found]) -> None:
         for doc, found in zip(docs, predictions):
             if found is not None:
-                set_mentions(doc, found[0], found[1], self.cfg["spans_key"])
+                set_mentions(doc, found[0], found[1], self.places)
             self.release(doc)
 
 

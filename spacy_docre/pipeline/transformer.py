@@ -1,7 +1,8 @@
 """The shared encoder component."""
 
+import contextlib
 from functools import partial
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence
 
 import srsly
 import torch
@@ -18,6 +19,8 @@ from ..layers.encoded import DocEncoding, EncodedBatch
 from ..models.transformer.listener import DocreListener, Gradients, batch_id, output_key
 from ..models.transformer.stock import AdoptedListener, adopt_listeners, find_wildcards, name_upstream
 from .batching import batch_by_items, pipe_batches
+
+KEEP = -1  # among the readers of an output: none, so that it is kept
 
 DEFAULT_MODEL = {"@architectures": "spacy-docre.TransformerModel.v1", "name": "bert-base-cased"}
 
@@ -82,7 +85,7 @@ class DocreTransformer(Transformer):
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 16) -> Iterator[Doc]:
         """Encode a stream of Docs, in batches of about `max_batch_items` tokens, in order."""
         batches = batch_by_items(stream, len, self.cfg["max_batch_items"], batch_size)
-        yield from pipe_batches(_Streaming(self), batches, self.get_error_handler())
+        yield from pipe_batches(self, batches, self.get_error_handler(), partial(self.set_annotations, streaming=True))
 
     def __call__(self, doc: Doc) -> Doc:
         return next(iter(pipe_batches(self, [[doc]], self.get_error_handler())), doc)
@@ -107,6 +110,19 @@ class DocreTransformer(Transformer):
         for doc, encoding in zip(docs, predictions):
             encoding.readers.update(map(id, listeners))
             doc.user_data[output_key(self.name)] = encoding
+
+    @contextlib.contextmanager
+    def keep_output(self, docs: Sequence[Doc]) -> Iterator[None]:
+        """Encode Docs, and keep the output on them for a while, whoever reads it."""
+        encodings = self.predict(docs)
+        for encoding in encodings:
+            encoding.readers.add(KEEP)
+        self.set_annotations(docs, encodings)
+        try:
+            yield
+        finally:
+            for doc in docs:
+                doc.user_data.pop(output_key(self.name), None)
 
     def update(
         self,
@@ -210,15 +226,6 @@ def _takes_wildcards(component: Any) -> bool:
     if isinstance(component, DocreTransformer):
         return bool(component.cfg["adopt_wildcards"])
     return isinstance(component, Transformer)
-
-
-class _Streaming:
-    """A transformer at work on a stream; its listeners' components have entered theirs before it sees the first Doc."""
-
-    def __init__(self, transformer: DocreTransformer) -> None:
-        self.name = transformer.name
-        self.predict = transformer.predict
-        self.set_annotations = partial(transformer.set_annotations, streaming=True)
 
 
 class _PendingBatch:

@@ -1,53 +1,43 @@
 """Thresholds of mentions, clusters and relations, chosen together by strict relation F1."""
 
-from collections import Counter, defaultdict
+import contextlib
+from collections import defaultdict
 from dataclasses import dataclass
 from itertools import product
 from typing import (
+    AbstractSet,
     Any,
     Callable,
     Collection,
     DefaultDict,
     Dict,
+    Hashable,
     Iterable,
     Iterator,
     List,
+    Mapping,
     Optional,
     Sequence,
     Tuple,
-    Type,
-    TypeVar,
 )
 
 import numpy
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
-from spacy.util import _pipe, raise_error
 
-from ..attributes import get_relation_data
+from ..doc.places import Places
+from ..doc.records import has_relations
+from ..doc.sets import cluster_set, mention_set, triple_scores, triple_set
 from ..errors import Errors
 from ..finding import find_component
 from ..scoring.calibration import calibration_error, fit_temperature, logit, sigmoid
-from ..scoring.layers import cluster_set, entity_list, mention_set, triple_set
-from .clusters import DocreClusters
+from ..scoring.counts import Counts, Tally, add_up, as_dict, compare
+from ..scoring.relations import count_above
 from .docre_pipe import DocrePipe
-from .mentions import DocreMentions
-from .relations import DocreRelations
-from .transformer import DocreTransformer
-from .types import DocreTypes
 
 Grid = Sequence[float]
 Cell = Tuple[Optional[float], ...]  # thresholds of mentions, clusters (None where they are given) and relations
-PipeT = TypeVar("PipeT")
-
-FACTORIES: Dict[type, str] = {
-    DocreTransformer: "docre_transformer",
-    DocreMentions: "docre_mentions",
-    DocreClusters: "docre_clusters",
-    DocreTypes: "docre_types",
-    DocreRelations: "docre_relations",
-}
 DEFAULT_ENTITY_GRID = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9)
 DEFAULT_RELATION_GRID = tuple(round(0.1 + 0.05 * i, 2) for i in range(16))
 
@@ -56,7 +46,7 @@ DEFAULT_RELATION_GRID = tuple(round(0.1 + 0.05 * i, 2) for i in range(16))
 class TuningResult:
     """Scores of a grid.
 
-    best (Cell): Thresholds with the highest strict relation F1; the middle-most where several have it.
+    best (Cell): Thresholds with the highest strict relation F1; the nearest to 0.5 where several have it.
     relations (Dict[Cell, float]): Strict relation F1 of each cell.
     mentions (Dict[Optional[float], float]): Mention F1 by mention threshold.
     clusters (Dict[Cell, float]): Cluster F1 by mention and cluster threshold.
@@ -85,20 +75,6 @@ class Calibration:
     after: float
 
 
-class Tally(Counter):
-    """Hits, predictions and golds by key."""
-
-    def count(self, key: Any, predicted: set, gold: set) -> None:
-        self[key, "hit"] += len(predicted & gold)
-        self[key, "predicted"] += len(predicted)
-        self[key, "gold"] += len(gold)
-
-    def f(self, key: Any) -> float:
-        """RETURNS (float): F1 = 2 hits / (predictions + golds), 0 where there is neither."""
-        total = self[key, "predicted"] + self[key, "gold"]
-        return 2 * self[key, "hit"] / total if total else 0.0
-
-
 def tune_thresholds(
     nlp: Language,
     examples: Iterable[Example],
@@ -120,59 +96,74 @@ def tune_thresholds(
     progress (Callable): Wraps the batches, to show a progress bar.
     RAISES (ValueError): If a component is missing.
     """
-    mentions = None if "mentions" in given else find_pipe(nlp, DocreMentions)
-    clusters = None if "clusters" in given else find_pipe(nlp, DocreClusters)
-    types = None if "types" in given else find_pipe(nlp, DocreTypes)
-    relations = find_pipe(nlp, DocreRelations)
-    # A relation model with an encoder of its own may stand alone.
-    alone = not (mentions or clusters or types or relations.listeners)
-    encoder = None if alone else find_pipe(nlp, DocreTransformer)
-    pipeline = list(nlp.pipeline)
-    before = pipeline[: [pipe for _, pipe in pipeline].index(encoder or relations)]
-    tally = Tally()
+    places = Places.of_pipeline(nlp)
+    mentions = None if "mentions" in given else find_component(nlp, "docre_mentions")
+    clusters = None if "clusters" in given else find_component(nlp, "docre_clusters")
+    types = None if "types" in given else find_component(nlp, "docre_types")
+    relations = find_component(nlp, "docre_relations")
+    sums: Dict[Hashable, Counts] = {}
     judged: DefaultDict[Cell, List[Tuple[float, bool]]] = defaultdict(list)
-    saved = [(pipe, dict(pipe.cfg)) for pipe in (mentions, clusters, relations) if pipe is not None]
-    relations.cfg.update(threshold=min(relation_grid), alpha=0.5, temperature=1.0, evidence_mass=0.0)
-    prefix, attr = relations.cfg["span_cluster_prefix"], relations.cfg["relations_attr"]
-    try:
+    with contextlib.ExitStack() as settings:
+        for pipe in (mentions, clusters):
+            if pipe is not None:
+                settings.enter_context(pipe.with_settings())
+        everything = {"threshold": min(relation_grid), "alpha": 0.5, "temperature": 1.0, "evidence_mass": 0.0}
+        settings.enter_context(relations.with_settings(**everything))
         for batch in progress(list(_batches(examples, batch_size))):
-            docs = [eg.predicted for eg in batch]
-            for name, pipe in before:
-                docs = list(_pipe(docs, pipe, name, raise_error, {}))
-            if encoder is not None:
-                encodings = encoder.predict(docs)
-                for encoding in encodings:
-                    encoding.readers.add(-1)  # nobody: keeps the output on the Docs through all cells
-                encoder.set_annotations(docs, encodings)
-            gold = [eg.reference for eg in batch]
-            for m in _decodings(mentions, docs, mention_grid):
-                for doc, ref in zip(docs, gold):
-                    tally.count(("m", m), mention_set(doc), mention_set(ref))
-                for c in _decodings(clusters, docs, cluster_grid):
-                    if types is not None:
-                        types.set_annotations(docs, types.predict(docs))
-                    relations.set_annotations(docs, relations.predict(docs))
-                    for doc, ref in zip(docs, gold):
-                        tally.count(("c", m, c), cluster_set(doc), cluster_set(ref))
-                        _tally_relations(tally, doc, ref, (m, c), relation_grid, prefix, attr)
-                        judged[m, c].extend(_judge(doc, ref, prefix, attr))
-    finally:
-        for pipe, cfg in saved:
-            pipe.cfg.clear()
-            pipe.cfg.update(cfg)
+            tallies: List[Tally] = []
+            pipes = [pipe for pipe in (mentions, clusters, types, relations) if pipe is not None]
+            with encode_once(nlp, batch, pipes) as docs:
+                for m in _decodings(mentions, docs, mention_grid):
+                    tallies += [{("m", m): compare(*_both(mention_set, eg, places))} for eg in batch]
+                    for c in _decodings(clusters, docs, cluster_grid):
+                        for pipe in (types, relations):
+                            if pipe is not None:
+                                pipe.set_annotations(docs, pipe.predict(docs))
+                        for eg in batch:
+                            tallies.append({("c", m, c): compare(*_both(cluster_set, eg, places))})
+                            if has_relations(eg.reference, places):
+                                counts = count_above(eg, places, relation_grid)
+                                tallies.append({("r", m, c, r): count for r, count in counts.items()})
+                                judged[m, c].extend(_judge(eg, places))
+            sums = add_up([sums, *tallies])
     tried: Tuple[Sequence[Optional[float]], ...] = (
         [None] if mentions is None else mention_grid,
         [None] if clusters is None else cluster_grid,
     )
     cells: List[Cell] = list(product(*tried, relation_grid))
-    scores = {cell: tally.f(("r", *cell)) for cell in cells}
+    scores = {cell: f1(sums, "r", *cell) for cell in cells}
     return TuningResult(
         best=max(cells, key=lambda cell: (scores[cell], -sum(abs(t - 0.5) for t in cell if t is not None))),
         relations=scores,
-        mentions={m: tally.f(("m", m)) for m in tried[0]},
-        clusters={cell: tally.f(("c", *cell)) for cell in product(*tried)},
+        mentions={m: f1(sums, "m", m) for m in tried[0]},
+        clusters={cell: f1(sums, "c", *cell) for cell in product(*tried)},
         judged=dict(judged),
     )
+
+
+def f1(sums: Mapping[Hashable, Counts], *key: Any) -> float:
+    """RETURNS (float): F1 by a key of counts, 0 where nothing is counted; rounded, so that equal ones are equal."""
+    return round(as_dict(sums.get(key, Counts()))["f"] or 0.0, 12)
+
+
+@contextlib.contextmanager
+def encode_once(nlp: Language, examples: List[Example], pipes: Sequence[DocrePipe]) -> Iterator[List[Doc]]:
+    """Run what stands before some components, and keep the shared encoder's output on the predicted Docs for a while.
+
+    pipes (Sequence[DocrePipe]): The components. If all have encoders of their own, no shared one has to be there.
+    YIELDS (List[Doc]): The predicted Docs.
+    RAISES (ValueError): If a shared encoder is read and there is none.
+    """
+    shared = any(pipe.listeners for pipe in pipes)
+    encoder = find_component(nlp, "docre_transformer") if shared else None
+    names = [name for name, pipe in nlp.pipeline]
+    before = names[: names.index(encoder.name if encoder is not None else pipes[-1].name)]
+    with nlp.select_pipes(enable=before):
+        docs = list(nlp.pipe(eg.predicted for eg in examples))
+    for example, doc in zip(examples, docs):
+        example.predicted = doc
+    with contextlib.nullcontext() if encoder is None else encoder.keep_output(docs):
+        yield docs
 
 
 def calibrate(result: TuningResult, pipe: DocrePipe) -> Calibration:
@@ -193,33 +184,18 @@ def calibrate(result: TuningResult, pipe: DocrePipe) -> Calibration:
     return Calibration(temperature, len(kept), before, after)
 
 
-def _judge(doc: Doc, ref: Doc, prefix: str, attr: str) -> Iterator[Tuple[float, bool]]:
+def _judge(example: Example, places: Places) -> Iterator[Tuple[float, bool]]:
     """YIELDS (Tuple[float, bool]): Score of each relation between entities of the reference, and whether it has it."""
-    if get_relation_data(ref, attr) is None:
-        return
-    known = cluster_set(ref, prefix)
-    gold = {(head, label, tail) for (head, _), label, (tail, _) in triple_set(ref, prefix, attr)}
-    for ((head, _), label, (tail, _)), score in triple_list(doc, prefix, attr):
+    known = cluster_set(example.reference, places)
+    gold = {(head, label, tail) for (head, _), label, (tail, _) in triple_set(example.reference, places)}
+    for ((head, _), label, (tail, _)), score in triple_scores(example.predicted, places).items():
         if head in known and tail in known:
             yield score, (head, label, tail) in gold
 
 
-def _tally_relations(tally: Tally, doc: Doc, ref: Doc, cell: Cell, grid: Grid, prefix: str, attr: str) -> None:
-    gold = get_relation_data(ref, attr)
-    if gold is None:
-        return
-    gold_triples = triple_set(ref, prefix, attr)
-    entities = triple_list(doc, prefix, attr)
-    for r in grid:
-        tally.count(("r", *cell, r), {triple for triple, score in entities if score > r}, gold_triples)
-
-
-def triple_list(doc: Doc, prefix: str, attr: str) -> List[Tuple[Any, float]]:
-    """RETURNS (List[Tuple[Any, float]]): Predicted triples as `triple_set` has them, with their scores."""
-    entities = entity_list(doc, prefix)
-    return [
-        ((entities[d["head"]], d["label"], entities[d["tail"]]), d["score"]) for d in get_relation_data(doc, attr) or ()
-    ]
+def _both(layer: Callable[..., AbstractSet], example: Example, places: Places) -> Tuple[AbstractSet, AbstractSet]:
+    """RETURNS (Tuple[AbstractSet, AbstractSet]): A layer of the predicted and the reference Doc."""
+    return layer(example.predicted, places), layer(example.reference, places)
 
 
 def _decodings(pipe: Optional[DocrePipe], docs: List[Doc], grid: Grid) -> Iterator[Optional[float]]:
@@ -256,14 +232,6 @@ def threshold_settings(pipe: DocrePipe, threshold: float, temperature: float = 1
 
 def _has_own_scale(pipe: DocrePipe) -> bool:
     return pipe.model.attrs.get("threshold_class", True)
-
-
-def find_pipe(nlp: Language, kind: Type[PipeT]) -> PipeT:
-    """RETURNS: The pipeline's component of a class. RAISES (ValueError): If it has none."""
-    pipe = find_component(nlp, FACTORIES[kind])
-    if pipe is None:
-        raise ValueError(Errors.R212.format(kind=FACTORIES[kind], names=", ".join(nlp.pipe_names)))
-    return pipe
 
 
 def _batches(examples: Iterable[Example], size: int) -> Iterator[List[Example]]:

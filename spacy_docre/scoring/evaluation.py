@@ -12,10 +12,11 @@ from spacy.scorer import Scorer
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from ..attributes import CLUSTER_PREFIX, RELATIONS_ATTR, get_relation_data
+from ..doc.places import DEFAULT, Places
+from ..doc.records import get_relation_data
 from ..errors import Warnings
 from ..finding import find_relations
-from ..readers.corpus import create_docre_corpus
+from ..readers.corpus import DocreCorpus
 from .facts import NamedFact, collect_facts, count_labels, read_facts
 from .report import TASKS
 
@@ -34,7 +35,7 @@ def evaluate(
 
     Unlike `nlp.evaluate` it reads the corpus as it goes, and lets go of each batch's tensors before the next.
 
-    >>> corpus = create_docre_corpus("dev.spacy", given=["mentions", "clusters"])
+    >>> corpus = DocreCorpus("dev.spacy", given=["mentions", "clusters"])
     >>> evaluate(nlp, corpus(nlp), bootstrap=1000)["relations_f"]
 
     examples (Iterable[Example]): Read once. Their predicted Docs are replaced.
@@ -84,8 +85,7 @@ def score(nlp: Language, examples: Sequence[Example], **settings: Any) -> Dict[s
 
 def score_tasks(
     nlp: Language,
-    corpus: str,
-    given: Sequence[str],
+    corpus: DocreCorpus,
     scores: Dict[str, Any],
     batch_size: Optional[int] = None,
     progress: Progress = iter,
@@ -93,8 +93,7 @@ def score_tasks(
 ) -> Dict[str, Dict[str, Any]]:
     """Score each task on gold input.
 
-    corpus (str): Gold documents, as `create_docre_corpus` takes them.
-    given (Sequence[str]): Gold layers that are given to all of them.
+    corpus (DocreCorpus): Gold documents; the layers that it gives are given to all tasks.
     scores (Dict[str, Any]): Scores with these layers alone, for the task that needs no others.
     settings (Any): For the scorers.
     RETURNS (Dict[str, Dict[str, Any]]): Scores of each task by its name in `TASKS`.
@@ -103,30 +102,25 @@ def score_tasks(
     """
     found = {}
     for name, needed in TASKS.items():
-        reader = create_docre_corpus(corpus, given=[*given, *needed])
-        is_new = reader.given != list(given)
+        reader = DocreCorpus(corpus.path, given=[*corpus.given, *needed], places=corpus.places)
+        is_new = reader.given != corpus.given
         run = score(nlp, predict(nlp, reader(nlp), batch_size, progress)[0], **settings) if is_new else scores
         kept = (name, "evidence") if name == "relations" else (name,)
         found[name] = {key: value for key, value in run.items() if key.startswith(kept)}
     return found
 
 
-def names_of(nlp: Language) -> Dict[str, str]:
-    """RETURNS (Dict[str, str]): Where clusters and relations lie on a Doc: `prefix` and `attr`."""
-    cfg = getattr(find_relations(nlp), "cfg", {})
-    return {"prefix": cfg.get("span_cluster_prefix", CLUSTER_PREFIX), "attr": cfg.get("relations_attr", RELATIONS_ATTR)}
-
-
-def read_known(nlp: Language, paths: Iterable[str]) -> Dict[str, Any]:
+def read_known(nlp: Language, paths: Iterable[str], places: Places = DEFAULT) -> Dict[str, Any]:
     """Read what scores know of the training data beyond what the model keeps: facts of gold documents, and of files
     that `save_facts` wrote.
 
-    nlp (Language): Its relation component says where relations and clusters lie on a Doc, and what it keeps itself.
+    nlp (Language): Its relation component says what it keeps itself.
     paths (Iterable[str]): Corpora as `evaluate` takes them, or files of facts, by any ending but .spacy.
+    places (Places): Where the corpora keep their layers.
     RETURNS (Dict[str, Any]): Settings for the scorers: `facts`, all of them and the model's, and `frequencies`: the
         model's, else sums over the paths, if each of them has some. Empty without paths.
     """
-    relations, names = find_relations(nlp), names_of(nlp)
+    relations = find_relations(nlp)
     cfg = getattr(relations, "cfg", {})
     facts: Set[Union[int, NamedFact]] = set(getattr(relations, "facts", None) or ())
     counts: List[Optional[Dict[str, int]]] = []
@@ -136,8 +130,8 @@ def read_known(nlp: Language, paths: Iterable[str]) -> Dict[str, Any]:
             facts |= hashes
         else:
             counted = {}
-            docs = count_labels(create_docre_corpus(path).read(nlp), counted, names["attr"])
-            facts |= collect_facts(docs, **names)
+            docs = count_labels(DocreCorpus(path, places=places).read(nlp), counted, places)
+            facts |= collect_facts(docs, places)
         counts.append(counted)
     if not counts:
         return {}
@@ -162,7 +156,7 @@ class LabelCheck:
         """YIELDS (Example): The examples as they pass."""
         for example in examples:
             if self.cfg:
-                records = get_relation_data(example.reference, self.cfg["relations_attr"])
+                records = get_relation_data(example.reference, Places.of(self.cfg))
                 self.counts.update(record["label"] for record in records or ())
             yield example
 

@@ -7,7 +7,9 @@ import numpy
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from ..attributes import LAYERS, get_relation_data
+from ..doc.layers import LAYERS
+from ..doc.places import DEFAULT, Places
+from ..doc.records import get_relation_data
 from ..finding import require_relations
 from ..readers.corpus import DocreCorpus
 
@@ -22,6 +24,7 @@ def find_votes(
     nlp: Language,
     docs: Sequence[Doc],
     *,
+    places: Places = DEFAULT,
     batch_size: int = 16,
     progress: Callable[[Iterable[Any]], Iterable[Any]] = iter,
 ) -> Iterator[Votes]:
@@ -29,16 +32,17 @@ def find_votes(
 
     nlp (Language): The pipeline.
     docs (Sequence[Doc]): With tokens, sentences, mentions, clusters and types to start from. They stay unchanged.
+    places (Places): Where these layers are kept on the documents.
     batch_size (int): Documents worked on together.
     progress (Callable): Wraps the Docs as they are done, to show a progress bar.
     YIELDS (Votes): Score of each relation of the next document.
     RAISES (ValueError): If the pipeline finds no relations.
     """
     relations = require_relations(nlp)
-    reader = DocreCorpus("", given=LAYERS)
+    reader = DocreCorpus("", given=LAYERS, places=places)
     with all_relations(relations):
         for doc in progress(nlp.pipe([reader.make_predicted(nlp, doc) for doc in docs], batch_size=batch_size)):
-            found = get_relation_data(doc, relations.cfg["relations_attr"]) or ()
+            found = get_relation_data(doc, Places.of(relations.cfg)) or ()
             yield {(record["head"], record["label"], record["tail"]): record["score"] for record in found}
 
 
@@ -66,14 +70,17 @@ def choose(votes: Votes, min_score: float, top_k: int) -> Votes:
     return chosen
 
 
-def score_steps(docs: Sequence[Doc], votes: Sequence[Votes], top_k: int) -> str:
+def score_steps(docs: Sequence[Doc], votes: Sequence[Votes], top_k: int, places: Places = DEFAULT) -> str:
     """Compare what would be chosen by each lowest score with what is annotated.
 
     docs (Sequence[Doc]): Documents with annotated relations.
     votes (Sequence[Votes]): Scores for each of them.
+    places (Places): Where the relations are kept on the documents.
     RETURNS (str): Table of precision, recall and F1 between the Docs' own entities, in Markdown.
     """
-    gold: List[set] = [{(r["head"], r["label"], r["tail"]) for r in get_relation_data(doc) or ()} for doc in docs]
+    gold: List[set] = [
+        {(r["head"], r["label"], r["tail"]) for r in get_relation_data(doc, places) or ()} for doc in docs
+    ]
     lines: List[Any] = ["| min-score | P | R | F1 |", "|---:|---:|---:|---:|"]
     for step in STEPS:
         found = [choose(votes_of_doc, step, top_k).keys() for votes_of_doc in votes]

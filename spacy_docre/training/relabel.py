@@ -2,13 +2,15 @@
 
 from bisect import bisect_right
 from collections import Counter
-from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Optional, Sequence, Tuple
+from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 from spacy.tokens import Doc
 
-from ..attributes import cluster_keys, get_relation_data, get_sentences, get_title, set_relation_data
-
-Entity = FrozenSet[Tuple[int, int]]  # first and last characters of the mentions
+from ..doc.notes import get_title
+from ..doc.places import DEFAULT, Places
+from ..doc.records import RelationRecord, get_relation_data, set_relation_data
+from ..doc.sentences import get_sentences
+from ..doc.sets import Cluster, entity_list
 
 PARTLY = "entities of ORIGINAL that share some mentions with one of CLEAN (taken for it)"
 LOST = "entities of ORIGINAL that share no mention with any of CLEAN"
@@ -17,7 +19,11 @@ FOUND = (PARTLY, LOST, DROPPED)
 
 
 def relabel(
-    docs: Iterable[Doc], labelled: Dict[str, Doc], found: Counter, lists: Dict[str, List[str]]
+    docs: Iterable[Doc],
+    labelled: Dict[str, Doc],
+    found: Counter,
+    lists: Dict[str, List[str]],
+    places: Places = DEFAULT,
 ) -> Iterator[Doc]:
     """Put other relations on documents.
 
@@ -25,6 +31,7 @@ def relabel(
     labelled (Dict[str, Doc]): Documents with the relations to take, by title. Those used are taken out.
     found (Counter): Filled with the counts of `FOUND`.
     lists (Dict[str, List[str]]): Filled with titles that were left out.
+    places (Places): Where the layers are kept, in both.
     YIELDS (Doc): Documents whose title and text are in both.
     """
     for doc in docs:
@@ -35,24 +42,24 @@ def relabel(
         elif other.text != doc.text:
             lists["with another text"].append(title)
         else:
-            set_relation_data(doc, translate(doc, other, found))
+            set_relation_data(doc, translate(doc, other, found, places), places)
             yield doc
     lists["only in ORIGINAL"].extend(labelled)
 
 
-def translate(doc: Doc, other: Doc, found: Counter) -> Optional[List[Dict[str, Any]]]:
+def translate(doc: Doc, other: Doc, found: Counter, places: Places = DEFAULT) -> Optional[List[RelationRecord]]:
     """Translate the relations of a Doc into the entities of another one with the same text. Sentences stay, mention
     pairs that support a relation do not.
 
-    RETURNS (Optional[List[Dict[str, Any]]]): Relations for `doc`; None where `other` has none annotated.
+    RETURNS (Optional[List[RelationRecord]]): Relations for `doc`; None where `other` has none annotated.
     """
-    records = get_relation_data(other)
+    records = get_relation_data(other, places)
     if records is None:
         return None
-    place = match_entities(list_entities(doc), list_entities(other), found)
+    place = match_entities(list_entities(doc, places), list_entities(other, places), found)
     starts = [sent.start_char for sent in get_sentences(doc)]
     sentences = [bisect_right(starts, sent.start_char) - 1 for sent in get_sentences(other)]
-    translated: Dict[Tuple[int, str, int], Dict[str, Any]] = {}
+    translated: Dict[Tuple[int, str, int], RelationRecord] = {}
     for record in records:
         head, tail = place[record["head"]], place[record["tail"]]
         if head is None or tail is None or head == tail:
@@ -64,12 +71,12 @@ def translate(doc: Doc, other: Doc, found: Counter) -> Optional[List[Dict[str, A
     return list(translated.values())
 
 
-def list_entities(doc: Doc) -> List[Entity]:
+def list_entities(doc: Doc, places: Places) -> List[Cluster]:
     """List the mentions of each entity, by characters."""
-    return [frozenset((s.start_char, s.end_char) for s in doc.spans[key]) for key in cluster_keys(doc)]
+    return [cluster for cluster, _ in entity_list(doc, places)]
 
 
-def match_entities(entities: Sequence[Entity], others: Sequence[Entity], found: Counter) -> List[Optional[int]]:
+def match_entities(entities: Sequence[Cluster], others: Sequence[Cluster], found: Counter) -> List[Optional[int]]:
     """Match each of `others` with the entity that has exactly its mentions, else with the one that has most of them,
     the first on ties.
 

@@ -11,7 +11,9 @@ from typing import Iterable, Iterator, Optional
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 
-from ..attributes import get_clusters, get_mentions, get_relation_data
+from ..doc.layers import get_clusters, get_mentions
+from ..doc.places import DEFAULT, Places
+from ..doc.records import get_relation_data
 from ..errors import Errors
 from .jsonl import write_jsonl
 
@@ -28,23 +30,24 @@ class Sizes:
     relations: int = 0
     unannotated: int = 0  # documents without relation layer
 
-    def count(self, docs: Iterable[Doc]) -> Iterator[Doc]:
+    def count(self, docs: Iterable[Doc], places: Places = DEFAULT) -> Iterator[Doc]:
         """YIELDS (Doc): The documents as they pass."""
         for doc in docs:
-            relations = get_relation_data(doc)
+            relations = get_relation_data(doc, places)
             self.documents += 1
-            self.entities += len(get_clusters(doc))
-            self.mentions += len(get_mentions(doc))
+            self.entities += len(get_clusters(doc, places))
+            self.mentions += len(get_mentions(doc, places))
             self.relations += len(relations or ())
             self.unannotated += relations is None
             yield doc
 
 
-def write_corpus(docs: Iterable[Doc], path: Path, *, vocab: Optional[Vocab] = None) -> Sizes:
+def write_corpus(docs: Iterable[Doc], path: Path, *, places: Places = DEFAULT, vocab: Optional[Vocab] = None) -> Sizes:
     """Write documents where the ending of the path says.
 
     docs (Iterable[Doc]): Read as the work goes on; in constant memory if the path is a folder.
     path (Path): A file (.spacy or .jsonl), or a folder (no ending), whose shards are replaced.
+    places (Places): Where the layers are kept on the documents.
     vocab (Optional[Vocab]): That of the documents, which then forgets the words of each shard.
     RETURNS (Sizes): What was written. Without any document nothing is.
     RAISES (ValueError): If the path has another ending.
@@ -55,7 +58,7 @@ def write_corpus(docs: Iterable[Doc], path: Path, *, vocab: Optional[Vocab] = No
     path.parent.mkdir(parents=True, exist_ok=True)
     # Written to a neighbour first: what is cut short must not look whole.
     with TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-        written = list(_write_files(sizes.count(docs), Path(folder), path, vocab))
+        written = list(_write_files(sizes.count(docs, places), Path(folder), path, places, vocab))
         if not sizes.documents:
             return sizes
         if not path.suffix:
@@ -67,10 +70,12 @@ def write_corpus(docs: Iterable[Doc], path: Path, *, vocab: Optional[Vocab] = No
     return sizes
 
 
-def _write_files(docs: Iterable[Doc], folder: Path, path: Path, vocab: Optional[Vocab]) -> Iterator[Path]:
+def _write_files(
+    docs: Iterable[Doc], folder: Path, path: Path, places: Places, vocab: Optional[Vocab]
+) -> Iterator[Path]:
     """YIELDS (Path): The files written to the folder: one, or one for each shard."""
     if path.suffix == ".jsonl":
-        write_jsonl(docs, folder / path.name)
+        write_jsonl(docs, folder / path.name, places)
         yield folder / path.name
         return
     docs = iter(docs)

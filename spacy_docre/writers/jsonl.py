@@ -6,24 +6,20 @@ from typing import Iterable, List, Sequence, Union
 
 from spacy.tokens import Doc
 
-from ..attributes import (
-    CLUSTER_PREFIX,
-    MENTIONS_KEY,
-    RELATIONS_ATTR,
-    TITLE_ATTR,
-    get_entities,
-    get_relation_data,
-    has_clusters,
-)
+from ..doc.align import token_offsets
+from ..doc.layers import has_clusters
 from ..doc.names import entity_name_by_words
-from ..readers.align import token_offsets
-from ..ty import Entity
+from ..doc.notes import TITLE_ATTR
+from ..doc.places import DEFAULT, Places
+from ..doc.records import get_relation_data
+from ..doc.sentences import has_sentences
+from ..doc.views import Entity, get_entities
 from .facts import Record
 
 
-def write_jsonl(docs: Iterable[Doc], path: Union[str, Path], **names: str) -> None:
+def write_jsonl(docs: Iterable[Doc], path: Union[str, Path], places: Places = DEFAULT) -> None:
     """Write one document a line; see `doc_to_record`."""
-    write_records((doc_to_record(doc, **names) for doc in docs), path)
+    write_records((doc_to_record(doc, places) for doc in docs), path)
 
 
 def write_records(records: Iterable[Record], path: Union[str, Path]) -> None:
@@ -33,28 +29,26 @@ def write_records(records: Iterable[Record], path: Union[str, Path]) -> None:
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 
-def doc_to_record(
-    doc: Doc, *, key: str = MENTIONS_KEY, prefix: str = CLUSTER_PREFIX, attr: str = RELATIONS_ATTR
-) -> Record:
+def doc_to_record(doc: Doc, places: Places = DEFAULT) -> Record:
     """Turn a Doc into plain data. Mentions outside of any cluster have no place in it.
 
-    key, prefix, attr (str): Where mentions, clusters and relations lie, if not in the usual places.
+    places (Places): Where the layers are kept.
     RETURNS (Record): One line of JSONL, offsets in code points. Layers that the Doc lacks are absent.
     """
     record: Record = {}
     if doc._.get(TITLE_ATTR) is not None:
         record["id"] = doc._.get(TITLE_ATTR)
     record["text"] = doc.text
-    if doc.has_annotation("SENT_START"):
+    if has_sentences(doc):
         record["sents"] = [[sent.start_char, sent.end_char] for sent in doc.sents]
     starts, ends = (offsets.tolist() for offsets in token_offsets(doc))
 
     def chars(span: Sequence[int]) -> List[int]:
         return [starts[span[0]], ends[span[1] - 1]]
 
-    if has_clusters(doc, key, prefix):
-        record["entities"] = [_entity_to_record(entity, record["text"]) for entity in get_entities(doc, prefix)]
-    relations = get_relation_data(doc, attr)
+    if has_clusters(doc, places):
+        record["entities"] = [_entity_to_record(entity, record["text"]) for entity in get_entities(doc, places)]
+    relations = get_relation_data(doc, places)
     if relations is not None:
         record["relations"] = [
             {

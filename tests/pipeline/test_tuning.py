@@ -8,9 +8,8 @@ from typer.testing import CliRunner
 
 from spacy_docre.attributes import get_clusters, get_types, set_clusters
 from spacy_docre.cli import app
-from spacy_docre.pipeline.relations import DocreRelations
-from spacy_docre.pipeline.tuning import calibrate, current_threshold, find_pipe, tune_thresholds
-from spacy_docre.pipeline.types import DocreTypes
+from spacy_docre.finding import find_component
+from spacy_docre.pipeline.tuning import calibrate, current_threshold, tune_thresholds
 from spacy_docre.readers.corpus import create_docre_corpus
 from spacy_docre.scoring.calibration import calibration_error, logit
 
@@ -69,7 +68,7 @@ def test_missing_component_is_named(make_nlp):
     nlp = make_nlp()
     nlp.remove_pipe("docre_types")
     with pytest.raises(ValueError, match="R212.*docre_types.*--given"):
-        find_pipe(nlp, DocreTypes)
+        find_component(nlp, "docre_types")
 
 
 @pytest.mark.parametrize("loss", ["AdaptiveThreshold", "BinaryCrossEntropy"])
@@ -129,4 +128,4 @@ def test_only_right_entities_are_judged(make_nlp, sample_corpus):
     assert 0 < len(judged) < len(every)
     nothing = tune_thresholds(nlp, examples, given=GIVEN, relation_grid=(1.0,))
     with pytest.raises(ValueError, match="R217"):
-        calibrate(nothing, find_pipe(nlp, DocreRelations))
+        calibrate(nothing, find_component(nlp, "docre_relations"))

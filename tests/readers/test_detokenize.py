@@ -9,7 +9,7 @@ import spacy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_docre.readers.align import token_offsets
+from spacy_docre.doc.align import token_offsets
 from spacy_docre.readers.detokenize import spaces_after
 from spacy_docre.readers.docred import read_docred
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from spacy.tokens import Doc, DocBin
 
 from spacy_docre.attributes import get_clusters, get_mentions, get_relation_data, get_types, has_clusters, has_relations
+from spacy_docre.doc.places import Places
 from spacy_docre.readers.faults import Faults
 from spacy_docre.readers.jsonl import read_jsonl
 from spacy_docre.writers.jsonl import doc_to_record, write_jsonl
@@ -113,7 +114,7 @@ def test_empty_text(read, tmp_path):
 def test_other_names():
     doc = Doc(NLP.vocab, words=["Oslo", "burnt"], spaces=[True, False])
     doc.spans["places"] = []
-    assert doc_to_record(doc, key="places") == {"text": "Oslo burnt", "entities": []}
+    assert doc_to_record(doc, Places(mentions="places")) == {"text": "Oslo burnt", "entities": []}
 
 
 def test_entities_are_sorted_and_relations_follow(read):

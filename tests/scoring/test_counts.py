@@ -353,7 +353,7 @@ def test_entity_without_a_mention(vocab):
 
 
 def test_other_names_of_the_layers(vocab):
-    from spacy_docre import install_extensions
+    from spacy_docre.attributes import install_extensions
 
     install_extensions(relations_attr="other_relations", entities_attr="other_entities", prefix="other")
     doc = Doc(vocab, words=WORDS)

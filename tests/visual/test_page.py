@@ -11,6 +11,7 @@ import spacy
 import spacy_docre
 from spacy_docre import render
 from spacy_docre.attributes import install_extensions, relation_record, set_clusters, set_relation_data, set_relations
+from spacy_docre.doc.places import Places
 from toy import make_doc
 
 EVIL = '</script><script>alert(1)</script> "q" \' <!-- --> <b>x</b> &amp; \u2028 {{7*7}} {%x%} ]]> $x$'.split(" ")
@@ -164,7 +165,9 @@ def test_other_names_on_the_doc():
     set_clusters(doc, [[(0, 2)], [(4, 5)]], ["PER", "ORG"], prefix="other")
     set_relations(doc, [(0, "employer", 1)], attr="other_relations", prefix="other")
     assert not read(doc).find("data-relation")
-    assert read(doc, prefix="other", attr="other_relations").find("data-relation") == ["0"]
+    places = Places(clusters="other", relations="other_relations")
+    assert read(doc, places=places).find("data-relation") == ["0"]
+    assert render(doc, places=places) == render(doc, prefix="other", attr="other_relations")
 
 
 WEIGHTS = {"employer": [0.75, 0.25, 0.5, 0.5, 0, 1, 1], "residence": [0.5] * 7, "spouse": [0.5] * 7}
