@@ -12,7 +12,7 @@ from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 
 from ..doc.align import align_spans, check_same_text, token_offsets
-from ..doc.copying import copy_layers
+from ..doc.copying import copy_layers, move_layers
 from ..doc.layers import (
     LAYERS,
     get_clusters,
@@ -135,7 +135,7 @@ class DocreCorpus:
             return
         for path in find_files(self.path):
             if path.suffix == ".jsonl":
-                yield from Source(read_jsonl, str(path))(nlp)
+                yield from (move_layers(doc, DEFAULT, self.places) for doc in Source(read_jsonl, str(path))(nlp))
                 continue
             try:
                 docs = DocBin().from_disk(path).get_docs(nlp.vocab)

@@ -30,11 +30,11 @@ from ..doc.places import Places
 from ..doc.records import has_relations
 from ..doc.sets import cluster_set, mention_set, triple_scores, triple_set
 from ..errors import Errors
+from ..finding import find_component
+from ..pipeline.docre_pipe import DocrePipe
 from ..scoring.calibration import calibration_error, fit_temperature, logit, sigmoid
 from ..scoring.counts import Counts, Tally, add_up, as_dict, compare
 from ..scoring.relations import count_above
-from ..pipeline.docre_pipe import DocrePipe
-from ..pipeline.finding import find_component
 
 Grid = Sequence[float]
 Cell = Tuple[Optional[float], ...]  # thresholds of mentions, clusters (None where they are given) and relations

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from spacy_docre.attributes import get_clusters, get_types, set_clusters
 from spacy_docre.cli import app
-from spacy_docre.pipeline.finding import find_component
+from spacy_docre.finding import find_component
 from spacy_docre.readers.corpus import create_docre_corpus
 from spacy_docre.scoring.calibration import calibration_error, logit
 from spacy_docre.training.tuning import calibrate, current_threshold, tune_thresholds
