@@ -5,7 +5,7 @@ from typing import Any, Tuple
 import torch
 from torch import Tensor
 
-from ..errors import Errors
+from ..errors import check_choice
 
 FORMS = ("out", "in")
 
@@ -30,8 +30,7 @@ def contrastive_loss(
 
     PEMSCL eq. 8-10 (Guo et al., 2023); eq. 8 as printed is "in".
     """
-    if form not in FORMS:
-        raise ValueError(Errors.R305.format(what="scl_form", value=form, options=", ".join(FORMS)))
+    check_choice("scl_form", form, FORMS)
     norm = (head.square().sum(-1) * tail.square().sum(-1)).sum(-1).clamp(min=1e-20).sqrt()
     return _ContrastiveLoss.apply(head / norm[:, None, None], tail, gold, temperature, form, max_items)
 

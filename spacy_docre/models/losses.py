@@ -1,10 +1,8 @@
 """Losses of relation heads as a config names them."""
 
-from typing import Sequence
-
 from torch import Tensor
 
-from ..errors import Errors
+from ..errors import Errors, check_choice, check_number
 from ..losses.adaptive_threshold import adaptive_threshold_loss
 from ..losses.contrastive import FORMS, contrastive_loss
 from ..losses.negative_sampling import draw_negatives
@@ -23,7 +21,7 @@ def configure_adaptive_threshold(*, negative_ratio: float = 1.0) -> RelationLoss
     negative_ratio (float): Share of the relations that count for a pair without any, drawn anew each step; 1 for all.
     RAISES (ValueError): If negative_ratio is not above 0 and at most 1.
     """
-    check_negative_ratio(negative_ratio)
+    check_number("negative_ratio", negative_ratio, above=0, most=1)
 
     def loss(scores: Scores, gold: Tensor, doc: Tensor) -> Tensor:
         return adaptive_threshold_loss(scores["logits"], gold, draw_negatives(gold, negative_ratio)).mean()
@@ -56,11 +54,9 @@ def configure_pairwise_moving_threshold(
     """
     check_choice("entropy", entropy, ENTROPIES)
     check_choice("scl_form", scl_form, FORMS)
-    if contrast_weight < 0:
-        raise ValueError(Errors.R310.format(setting="contrast_weight", expected="0 or more", value=contrast_weight))
-    if temperature <= 0:
-        raise ValueError(Errors.R310.format(setting="temperature", expected="above 0", value=temperature))
-    check_negative_ratio(negative_ratio)
+    check_number("contrast_weight", contrast_weight, least=0)
+    check_number("temperature", temperature, above=0)
+    check_number("negative_ratio", negative_ratio, above=0, most=1)
 
     def loss(scores: Scores, gold: Tensor, doc: Tensor) -> Tensor:
         logits, counted = scores["logits"], draw_negatives(gold, negative_ratio)
@@ -91,15 +87,3 @@ def configure_binary_cross_entropy(*, average: str = "documents") -> RelationLos
         return relation_loss(logits, gold, doc) if average == "documents" else label_loss(logits, gold)
 
     return RelationLoss(loss, threshold_class=False)
-
-
-def check_choice(setting: str, value: str, options: Sequence[str]) -> None:
-    """RAISES (ValueError): If a setting is none of its options."""
-    if value not in options:
-        raise ValueError(Errors.R305.format(what=setting, value=value, options=", ".join(options)))
-
-
-def check_negative_ratio(value: float) -> None:
-    """RAISES (ValueError): If a share of negatives is not above 0 and at most 1."""
-    if not 0 < value <= 1:
-        raise ValueError(Errors.R310.format(setting="negative_ratio", expected="above 0 and at most 1", value=value))

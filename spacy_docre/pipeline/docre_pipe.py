@@ -15,7 +15,7 @@ from spacy.vocab import Vocab
 from spacy_transformers.layers import TransformerListener
 from thinc.api import Model, Optimizer
 
-from ..errors import Errors, Warnings
+from ..errors import Errors, Warnings, check_number
 from ..layers.encoded import DocEncoding
 from ..models.bridge import ModelInput, Scores, differentiate
 from ..models.transformer.listener import DocreListener, output_key
@@ -63,9 +63,7 @@ class DocrePipe(TrainablePipe):
         self._warned: Set[str] = set()
         check_share(name, "threshold", self.cfg.get("threshold"))
         for setting, n in self.least.items():
-            if cfg[setting] < n:
-                problem = Errors.R206.format(name=name, setting=setting, expected=f"at least {n}", value=cfg[setting])
-                raise ValueError(problem)
+            check_number(setting, cfg[setting], least=n, where=name)
 
     # To be said by subclasses
 
@@ -280,8 +278,8 @@ class LabelledPipe(DocrePipe):
 
 def check_share(name: str, setting: str, value: Any) -> None:
     """RAISES (ValueError): If a setting that is a probability lies outside [0, 1]."""
-    if value is not None and not 0.0 <= value <= 1.0:
-        raise ValueError(Errors.R206.format(name=name, setting=setting, expected="a number from 0 to 1", value=value))
+    if value is not None:
+        check_number(setting, value, least=0, most=1, where=name)
 
 
 def warn_missing(pipe: DocrePipe, n: int, what: str) -> None:

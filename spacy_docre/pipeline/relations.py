@@ -30,7 +30,7 @@ from ..attributes import (
     set_relation_data,
 )
 from ..batches import PairBatch
-from ..errors import Errors, Warnings
+from ..errors import Warnings, check_number
 from ..layers.encoded import EncodedBatch
 from ..layers.segments import expand_ranges
 from ..models.bridge import ModelInput, Scores, encode
@@ -186,9 +186,7 @@ class DocreRelations(LabelledPipe):
         check_share(name, "alpha", cfg["alpha"])
         check_share(name, "evidence_mass", cfg["evidence_mass"])
         check_share(name, "sentence_mass", cfg["sentence_mass"])
-        if not cfg["temperature"] > 0:
-            value = cfg["temperature"]
-            raise ValueError(Errors.R206.format(name=name, setting="temperature", expected="positive", value=value))
+        check_number("temperature", cfg["temperature"], above=0, where=name)
         if model.attrs["phases"]:
             self.cfg["em"] = start_state()
         self.facts: Optional[Set[int]] = None  # of the training data, as hashes; None where they are not known

@@ -200,7 +200,7 @@ def test_builder():
 
 def test_wrong_settings_say_so():
     loss = configure_adaptive_threshold()
-    with pytest.raises(ValueError, match="R305.*sum.*start, mean, max"):
+    with pytest.raises(ValueError, match="R206.*start, mean, max.*sum"):
         build_atlop_head(loss, mention_pooling="sum")
     with pytest.raises(ValueError, match="R302"):
         build_atlop_head(loss, block_size=5).build_module(width=8, n_out=5)

@@ -561,7 +561,7 @@ def twin_sentences(encoded, weights):
 
 
 def test_pooling_is_checked():
-    with pytest.raises(ValueError, match="R305.*mention_pooling.*start, mean, max"):
+    with pytest.raises(ValueError, match="R206.*mention_pooling.*start, mean, max"):
         build_kmgre_head(LOSSES[True], mention_pooling="sum")
 
 

@@ -74,12 +74,12 @@ def test_adaptive_threshold_with_sampled_negatives():
 @pytest.mark.parametrize(
     "configure,setting,value,code",
     [
-        (configure_adaptive_threshold, "negative_ratio", 0.0, "R310"),
-        (configure_pairwise_moving_threshold, "negative_ratio", 1.5, "R310"),
-        (configure_pairwise_moving_threshold, "temperature", 0.0, "R310"),
-        (configure_pairwise_moving_threshold, "contrast_weight", -1.0, "R310"),
-        (configure_pairwise_moving_threshold, "scl_form", "inside", "R305"),
-        (configure_pairwise_moving_threshold, "entropy", "counts", "R305"),
+        (configure_adaptive_threshold, "negative_ratio", 0.0, "R206"),
+        (configure_pairwise_moving_threshold, "negative_ratio", 1.5, "R206"),
+        (configure_pairwise_moving_threshold, "temperature", 0.0, "R206"),
+        (configure_pairwise_moving_threshold, "contrast_weight", -1.0, "R206"),
+        (configure_pairwise_moving_threshold, "scl_form", "inside", "R206"),
+        (configure_pairwise_moving_threshold, "entropy", "counts", "R206"),
     ],
 )
 def test_wrong_settings_say_so(configure, setting, value, code):
@@ -102,7 +102,7 @@ def test_head_is_atlops_with_pair_vectors():
     logits = module.decoder(scores["z_head"].flatten(1), scores["z_tail"].flatten(1))
     assert torch.equal(scores["logits"], logits)
     assert twin(encoded, batch).keys() == {"logits"} and torch.equal(twin(encoded, batch)["logits"], logits)
-    with pytest.raises(ValueError, match="R305.*mention_pooling"):
+    with pytest.raises(ValueError, match="R206.*mention_pooling"):
         build_pemscl_head(loss, mention_pooling="sum")
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ...arrays import Ints1d
 from ...batches import PairBatch
+from ...errors import check_choice
 from ...layers.encoded import EncodedBatch
 from ...layers.evidence import explain_by_attention
 from ...layers.feedforward import make_rare_bias
@@ -17,7 +18,6 @@ from ...layers.local_context import lay_out_rows, local_context
 from ...layers.pairs import unordered_pairs
 from ...layers.segments import expand_ranges, segment_logsumexp, segment_mean
 from ..bridge import Scores
-from ..losses import check_choice
 from ..relation_model import Explanation, RelationHead, RelationLoss
 
 POOLINGS = ("start", "mean", "max")

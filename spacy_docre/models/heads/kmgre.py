@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ...arrays import Floats1d, Ints1d
 from ...batches import EntityBatch, PairBatch
+from ...errors import check_choice
 from ...layers.encoded import EncodedBatch
 from ...layers.evidence import SentenceShares, add_up_sentences, join_shares
 from ...layers.feedforward import SplitLinear, make_rare_bias
@@ -20,7 +21,6 @@ from ...layers.mention_context import KMGRE, headwise_attention
 from ...layers.pairs import MentionPairs, cut_chunks, list_mention_pairs, share_out
 from ...losses.focal import focal_loss
 from ..bridge import Scores
-from ..losses import check_choice
 from ..relation_model import Explanation, PhaseLengths, RelationHead, RelationLoss
 from .atlop import POOLINGS, ContextualBilinear, pool_mentions
 

@@ -10,13 +10,13 @@ from torch.utils.checkpoint import checkpoint
 
 from ...arrays import Ints1d
 from ...batches import EntityBatch, PairBatch
+from ...errors import check_choice
 from ...layers.encoded import EncodedBatch, widen
 from ...layers.evidence import explain_by_attention
 from ...layers.feedforward import SplitLinear, make_rare_bias
 from ...layers.pairs import list_mention_pairs, mention_bounds, segment_max
 from ...layers.segments import chunks, segment_logsumexp, segment_mean, segment_sum
 from ..bridge import Scores
-from ..losses import check_choice
 from ..relation_model import Explanation, RelationHead, RelationLoss
 from .atlop import POOLINGS, pool_mentions
 

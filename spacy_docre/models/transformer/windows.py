@@ -10,7 +10,7 @@ from spacy.tokens import Doc
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ...arrays import Ints1d
-from ...errors import Errors, Warnings
+from ...errors import Errors, Warnings, check_number
 from ...layers.encoded import DocWindows
 from .encoder import find_query_key, max_positions
 
@@ -43,8 +43,7 @@ def plan_windows(
     overlap (int): Word pieces that neighbouring windows share.
     RAISES (ValueError): If the window is too small, or the overlap negative: pieces between windows would be lost.
     """
-    if overlap < 0:
-        raise ValueError(Errors.R206.format(name=name, setting="overlap", expected="0 or more", value=overlap))
+    check_number("overlap", overlap, least=0, where=name)
     most = max_positions(transformer) or sys.maxsize
     if not window and (most == sys.maxsize or find_query_key(transformer) is None):
         window = _NO_LIMIT
