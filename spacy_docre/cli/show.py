@@ -121,7 +121,7 @@ def weigh_mentions(nlp: Language, doc: Doc) -> Dict[str, Floats1d]:
     RAISES (ValueError): If the head has no such weights.
     """
     # These import torch and transformers, which annotated documents do without.
-    from ..models.bridge import encode
+    from ..models.torch_model import encode
     from ..pipeline.transformer import DocreTransformer
 
     relations, module = find_weighing(nlp)

@@ -13,7 +13,7 @@ FORMS = ("out", "in")
 def contrastive_loss(
     head: Tensor, tail: Tensor, gold: Tensor, *, temperature: float, form: str = "in", max_items: int = 2**21
 ) -> Tensor:
-    """Draw entity pairs that share a relation together, and pairs with relations away from all others.
+    """Pull pairs that share a relation together; push pairs with relations away from all others.
 
     The vector x of a pair is the concatenation of the outer products of its groups. It is never built, since
     x . x' = sum_p (z_h^p . z_h'^p) (z_t^p . z_t'^p) and |x|^2 = sum_p |z_h^p|^2 |z_t^p|^2.
@@ -79,5 +79,5 @@ def _loss_of_rows(head: Tensor, tail: Tensor, gold: Tensor, rows: Tensor, temper
 
 
 def _inner_products(vectors: Tensor, rows: Tensor) -> Tensor:
-    """RETURNS (Tensor): Inner products of some rows with all, group by group. Shape (groups, A, P)."""
+    """Compute the inner products of some rows with all, group by group. Shape (groups, A, P)."""
     return vectors[rows].transpose(0, 1) @ vectors.permute(1, 2, 0)

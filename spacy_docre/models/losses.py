@@ -5,11 +5,11 @@ from torch import Tensor
 from ..errors import Errors, check_choice, check_number
 from ..losses.adaptive_threshold import adaptive_threshold_loss
 from ..losses.contrastive import FORMS, contrastive_loss
-from ..losses.negative_sampling import draw_negatives
+from ..losses.negative_sampling import draw_labels
 from ..losses.pairwise_threshold import pairwise_entropy, pairwise_threshold_loss
 from ..losses.per_document import label_loss, relation_loss
-from .bridge import Scores
-from .relation_model import RelationLoss
+from .relation_head import RelationLoss
+from .torch_model import Scores
 
 ENTROPIES = ("averaged", "summed", "none")
 AVERAGES = ("documents", "labels")
@@ -24,7 +24,7 @@ def configure_adaptive_threshold(*, negative_ratio: float = 1.0) -> RelationLoss
     check_number("negative_ratio", negative_ratio, above=0, most=1)
 
     def loss(scores: Scores, gold: Tensor, doc: Tensor) -> Tensor:
-        return adaptive_threshold_loss(scores["logits"], gold, draw_negatives(gold, negative_ratio)).mean()
+        return adaptive_threshold_loss(scores["logits"], gold, draw_labels(gold, negative_ratio)).mean()
 
     return RelationLoss(loss, threshold_class=True)
 
@@ -44,8 +44,8 @@ def configure_pairwise_moving_threshold(
 
     entropy (str): "averaged" over the relations of a pair that hold, and over the others (gamma being their counts),
         "summed" (gamma of 1), or "none".
-    contrast_weight (float): lambda, the share of the contrastive loss; 0 leaves it out. It wants a head that gives
-        z_head and z_tail, such as `spacy-docre.PemsclHead.v1`.
+    contrast_weight (float): lambda, the share of the contrastive loss; 0 leaves it out. It needs a head that gives
+        z_head and z_tail: `spacy-docre.AtlopHead.v1` or `spacy-docre.PemsclHead.v1`.
     temperature (float): tau of the contrastive loss.
     scl_form (str): Of the contrastive loss over the pairs that share a relation: "out", the mean of log-probabilities,
         as published code has it, or "in", the logarithm of the mean probability, as eq. 8 is printed.
@@ -59,7 +59,7 @@ def configure_pairwise_moving_threshold(
     check_number("negative_ratio", negative_ratio, above=0, most=1)
 
     def loss(scores: Scores, gold: Tensor, doc: Tensor) -> Tensor:
-        logits, counted = scores["logits"], draw_negatives(gold, negative_ratio)
+        logits, counted = scores["logits"], draw_labels(gold, negative_ratio)
         total = pairwise_threshold_loss(logits, gold, counted).sum()
         if entropy != "none":
             total = total + pairwise_entropy(logits, gold, counted, averaged=entropy == "averaged").sum()

@@ -17,7 +17,7 @@ from thinc.api import Model, Optimizer
 
 from ..errors import Errors, Warnings, check_number
 from ..layers.encoded import DocEncoding
-from ..models.bridge import ModelInput, Scores, differentiate
+from ..models.torch_model import ModelInput, Scores, differentiate
 from ..models.transformer.listener import DocreListener, output_key
 from ..models.transformer.stock import AdoptedListener
 from .batching import batch_by_items, pipe_batches

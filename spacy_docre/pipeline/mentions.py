@@ -22,8 +22,8 @@ from ..attributes import (
 )
 from ..batches import CandidateBatch, SpanBatch
 from ..errors import Errors, Warnings
-from ..models.bridge import ModelInput, Scores
 from ..models.mention_scorer import get_orthography
+from ..models.torch_model import ModelInput, Scores
 from .docre_pipe import DEFAULT_MAX_BATCH_ITEMS, LISTENER, DocrePipe, warn_unsplit
 from .gold import get_gold_mentions
 

@@ -33,8 +33,9 @@ from ..batches import PairBatch
 from ..errors import Warnings, check_number
 from ..layers.encoded import EncodedBatch
 from ..layers.segments import expand_ranges
-from ..models.bridge import ModelInput, Scores, encode
-from ..models.relation_model import Explanation, predict_and_explain, relation_scores
+from ..models.relation_head import Explanation
+from ..models.relation_model import explain, relation_scores, score
+from ..models.torch_model import ModelInput, Scores, encode
 from ..scoring.facts import collect_facts, facts_from_data, facts_to_data, hash_fact
 from .docre_pipe import DEFAULT_MAX_BATCH_ITEMS, LISTENER, LabelledPipe, check_share, warn_unsplit
 from .em_schedule import E, describe_steps, phase_by_steps, start_state
@@ -380,15 +381,11 @@ class DocreRelations(LabelledPipe):
         self, encoded: EncodedBatch, batch: PairBatch, sentence: Ints1d
     ) -> Tuple["Kept", Optional[Explanation]]:
         """RETURNS (Tuple[Kept, Optional[Explanation]]): Relations of some pairs, and what speaks for them."""
-        kept: List[Kept] = []
-
-        def choose(scores: Scores) -> Tuple[PairBatch, Ints1d, Ints1d]:
-            kept.append(self.select(batch, scores))
-            explained = kept[0].batch if self.cfg["evidence_mass"] else batch.select(numpy.zeros(0, dtype="int64"))[0]
-            return explained, kept[0].label + self.model.attrs["threshold_class"], sentence
-
-        explanation = predict_and_explain(self.model, encoded, batch, choose)
-        return kept[0], explanation
+        kept = self.select(batch, score(self.model, encoded, batch))
+        if not self.cfg["evidence_mass"]:
+            return kept, None
+        column = kept.label + self.model.attrs["threshold_class"]
+        return kept, explain(self.model, encoded, kept.batch, column, sentence)
 
     def select(self, batch: PairBatch, scores: Scores) -> "Kept":
         """RETURNS (Kept): The relations above the threshold, best of each pair first come."""

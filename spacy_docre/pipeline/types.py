@@ -11,7 +11,7 @@ from thinc.api import Model
 from ..arrays import Ints1d
 from ..attributes import CLUSTER_PREFIX, MENTIONS_KEY, get_clusters, get_types, has_types, is_given, set_clusters
 from ..batches import EntityBatch
-from ..models.bridge import ModelInput, Scores
+from ..models.torch_model import ModelInput, Scores
 from .docre_pipe import DEFAULT_MAX_BATCH_ITEMS, LISTENER, LabelledPipe
 from .gold import get_gold_entities, make_entity_batch
 

@@ -17,8 +17,9 @@ from thinc.api import Adam, Config, fix_random_seed
 
 from spacy_docre.attributes import get_clusters, get_types, set_clusters
 from spacy_docre.cli.config import make_config, read_config
-from spacy_docre.models.bridge import encode
-from spacy_docre.models.relation_model import Explains, relation_scores
+from spacy_docre.models.relation_head import Explains
+from spacy_docre.models.relation_model import relation_scores
+from spacy_docre.models.torch_model import encode, get_module
 from spacy_docre.readers.corpus import create_docre_corpus
 from spacy_docre.readers.jsonl import read_jsonl
 
@@ -130,7 +131,7 @@ class Cell:
 
     @property
     def module(self) -> Any:
-        return self.pipe.model.shims[0].module
+        return get_module(self.pipe.model)
 
     def docs(self) -> List[Doc]:
         return [eg.predicted for eg in read(self.nlp, self.path)]
@@ -160,7 +161,7 @@ def train(nlp: Language, path: str, rate: float) -> Dict[str, float]:
     RETURNS (Dict[str, float]): Largest gradient of each parameter of the relation model in all steps.
     """
     optimizer = Adam(rate, L2=0.0, use_averages=False, grad_clip=1.0)
-    module: Any = nlp.get_pipe("docre_relations").model.shims[0].module  # type: ignore[attr-defined]
+    module = get_module(nlp.get_pipe("docre_relations").model)
     largest = {name: 0.0 for name, _ in module.named_parameters()}
     examples = read(nlp, path)
     for step in range(400):

@@ -342,12 +342,12 @@ def test_gradient_of_the_bilinear_scorer_is_the_slope(phase):
 def check_slope(doc, phase, **settings):
     module, encoded, batch = make_head(phase=phase, n_e_steps=900, **settings), encode(doc), make_batch(doc)
     gold = draw_gold(len(batch))
-    tensors = [t.requires_grad_() for t in (encoded.hidden, encoded.queries, encoded.keys)]
+    tensors = [t.requires_grad_() for t in encoded.planes.named().values()]
     if phase == "warmup":  # the pseudo labels come from the extractor, without gradient: they may not jump here
         gold = torch.zeros_like(gold)
 
     def loss(*leaves):
-        return learn(module, encoded.with_tensors([*leaves, None]), batch, gold)
+        return learn(module, encoded.with_planes(**dict(zip(encoded.planes.named(), leaves))), batch, gold)
 
     assert gradcheck(loss, tensors, atol=1e-6)
 
@@ -367,13 +367,9 @@ def test_only_what_a_phase_trains_gets_a_gradient(phase, second, fusion):
 
     assert has_gradient(module.extractor.parameters()) == (phase != "E")
     assert has_gradient(module.classifier.parameters()) == (phase != "M")
-    assert (
-        has_gradient([encoded.hidden, encoded.queries, encoded.keys])
-        == module.trains(0)
-        == (phase != "E" or not second)
-    )
+    assert has_gradient(encoded.planes.named().values()) == module.trains(0) == (phase != "E" or not second)
     if second:
-        assert has_gradient([other.hidden, other.queries, other.keys]) == module.trains(1) == (phase != "M")
+        assert has_gradient(other.planes.named().values()) == module.trains(1) == (phase != "M")
 
 
 @pytest.mark.parametrize("phase", PHASES)
@@ -404,7 +400,7 @@ def test_parts_give_the_same(phase, scorer):
         loss.backward()
         scores = module(encoded, batch)
         gradients = [p.grad for p in module.parameters() if p.grad is not None]
-        found.append([loss, *scores.values(), encoded.hidden.grad, encoded.keys.grad, *gradients])
+        found.append([loss, *scores.values(), encoded.hidden.grad, encoded.planes.keys.grad, *gradients])
     assert len(found[0]) == len(found[1])
     assert all(torch.allclose(a, b) for a, b in zip(*found))
 
@@ -504,9 +500,8 @@ def test_a_document_among_others():
     module, batch = make_head(n_e_steps=900), make_batch(NOTHING, ONE, ALONE)
     encoded = encode(ONE)
     among = encode(NOTHING, ONE, ALONE)
-    for mine, theirs in zip(among.tensors(), encoded.tensors()):
-        if mine is not None:
-            mine[1] = theirs[0]
+    for name, mine in among.planes.named().items():
+        mine[1] = encoded.planes.named()[name][0]
     assert torch.allclose(module(among, batch)["logits"], module(encoded, make_batch(ONE))["logits"])
 
 

@@ -7,7 +7,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ...arrays import Ints1d, SpanIndices
 from ...errors import Errors
-from ...layers.encoded import Marks
+from ...layers.layout import Marks
 
 
 def get_marker(tokenizer: PreTrainedTokenizerBase, marker: str, name: str) -> int:
@@ -21,7 +21,14 @@ def get_marker(tokenizer: PreTrainedTokenizerBase, marker: str, name: str) -> in
 def insert_markers(
     ids: Sequence[int], token_first: Ints1d, token_last: Ints1d, spans: Sequence[SpanIndices], marker: int
 ) -> Tuple[List[int], Ints1d, Ints1d, Marks]:
-    """Put a marker before and one behind each distinct mention; nested mentions nest.
+    """Put a marker before and one after each distinct mention; nested mentions nest.
+
+    Tokens with pieces a, b c, d; mentions [0, 1) and [0, 2), that is a and a b c:
+
+        position:   0      0      0 1    1 2    3        3 4
+        marked:     *      *      a *    b c    *        d
+        opens:      [0,2)  [0,1)         closes:  [0,1) after a, [0,2) after c
+        token a: [2, 3), token b c: [4, 6), token d: [7, 8); Marks: [0,1) at 1, [0,2) at 0
 
     ids (Sequence[int]): Word pieces of a document.
     token_first, token_last (Ints1d): Pieces [first, last) of each token. Shape (T,).
@@ -45,7 +52,7 @@ def insert_markers(
     marked = numpy.insert(numpy.asarray(ids, dtype="int64"), position, marker)
     place = numpy.empty(2 * n, dtype="int64")
     place[order] = position + numpy.arange(2 * n)
-    # Pieces move behind all markers that stand before them.
+    # Each piece moves on by the number of markers before it.
     moved = numpy.arange(len(ids) + 1)
     moved += numpy.searchsorted(position, moved, side="right")
     has_piece = token_last > token_first
