@@ -21,8 +21,8 @@ class AtlopHead(ContextualBilinear):
     """ATLOP: entity vectors are the logsumexp over mention vectors, contexts the localized ones.
 
     The paper's mention vector is that of a marker before the mention; without markers it is pooled from the mention's
-    own pieces. In training z_h and z_t are returned in groups, (P, groups, block), beside the logits: PEMSCL's
-    contrastive loss compares them.
+    own pieces. Beside the logits, z_h and z_t are returned in groups, (P, groups, block): PEMSCL's contrastive loss
+    compares them.
     """
 
     def __init__(self, width: int, n_out: int, *, mention_pooling: str, **settings: Any) -> None:
@@ -39,11 +39,12 @@ class AtlopHead(ContextualBilinear):
         z_head, z_tail = self.pair_vectors(
             entities, context, encoded.index(batch.head), encoded.index(batch.tail), encoded.index(unordered)
         )
-        scores = {"logits": self.decoder(z_head, z_tail)}
-        if self.training:
-            groups = (-1, self.decoder.block_size)
-            scores.update(z_head=z_head.unflatten(-1, groups), z_tail=z_tail.unflatten(-1, groups))
-        return scores
+        groups = (-1, self.decoder.block_size)
+        return {
+            "logits": self.decoder(z_head, z_tail),
+            "z_head": z_head.unflatten(-1, groups),
+            "z_tail": z_tail.unflatten(-1, groups),
+        }
 
     def explain(self, encoded: EncodedBatch, batch: PairBatch, label: Ints1d, sentence: Ints1d) -> Explanation:
         """Weigh the evidence for relations; see models.relation_head.Explains.
