@@ -31,7 +31,9 @@ FLOORS: Dict[str, Set[str]] = {
     "__init__": {"about", "visual", *GROUND},
     "losses": BASIS,
     "layers": BASIS,
+    "textbook": set(),
     "models": {"layers", "losses", *BASIS},
+    "heads": {"models", "layers", *BASIS},
     "readers": GROUND,
     "scoring": GROUND,
     "visual": GROUND,
@@ -49,6 +51,7 @@ FLOORS: Dict[str, Set[str]] = {
         "packed",
         "readers",
         "scoring",
+        "textbook",
         "visual",
         "writers",
     }
@@ -62,7 +65,7 @@ KEPT_OUT = {
         {"torch", "transformers", "spacy_transformers"},
     ),
     **dict.fromkeys(["readers", "scoring", "visual", "writers"], {"torch", "transformers", "spacy_transformers"}),
-    **dict.fromkeys(["losses", "layers"], {"spacy", "transformers", "spacy_transformers"}),
+    **dict.fromkeys(["losses", "layers", "textbook"], {"spacy", "transformers", "spacy_transformers"}),
 }
 
 
@@ -114,7 +117,7 @@ def test_heads_know_no_spacy():
 
 
 HEAVY = ["transformers", "spacy_transformers", "scipy", "rapidfuzz", "rdflib", "networkx"]
-HEAVY += [f"spacy_docre.{room}" for room in ("models", "layers", "losses", "pipeline", "packed")]
+HEAVY += [f"spacy_docre.{room}" for room in ("models", "layers", "losses", "heads", "textbook", "pipeline", "packed")]
 LIGHT = {
     "package": "import spacy_docre, spacy_docre.scoring, spacy_docre.readers.corpus, spacy_docre.readers.jsonl\n"
     "assert 'spacy_docre.cli' not in sys.modules",

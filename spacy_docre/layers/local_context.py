@@ -262,6 +262,8 @@ def pool_contexts(
     project (Callable[[Tensor], Tensor]): Maps hidden states (..., H) to the vectors that are pooled (..., N).
     RETURNS (Tensor): Shape (U, N).
     """
+    # Of the pairs 0, 1, 2 with meetings (0, window 0), (0, window 1) and (2, window 1), pair 0 gets the mean of two
+    # contexts, pair 2 one, and pair 1, which is apart, the mean of what its two groups attend to by themselves.
     places = meet(rows, first, second)
     apart = numpy.setdiff1d(numpy.arange(len(first)), places.pair)
     # Nothing, so that there is something to join where no window is visited.

@@ -81,6 +81,9 @@ class JerexGlobalHead(nn.Module):
         A mention's share is the positive part of gradient times value of the relation's logit through the maximum over
         the entity's mentions. A mention pair weighs the product of the two shares.
         """
+        # Each relation has its own copy of its entities' mentions, so that it has gradients of its own. With mentions
+        # 0, 1 of entity 0 and mention 2 of entity 1, the relations (0, 1) and (1, 0) copy
+        #     as heads: mentions 0 1 | 2    as tails: 2 | 0 1
         bounds = mention_bounds(batch.entities)
         mentions = encoded.pool(batch.entities.mentions)
         types = self.types(encoded.index(batch.entities.label))

@@ -67,7 +67,7 @@ def _holds_encoder(config: Path) -> bool:
 
 
 def public_name(name: str) -> str:
-    """RETURNS (str): The name of an encoder; of a folder, its last part."""
+    """Shorten a folder's name to its last part; other names of encoders stay."""
     return Path(name).resolve().name if Path(name).is_dir() else name
 
 

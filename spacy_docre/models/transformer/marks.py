@@ -11,7 +11,10 @@ from ...layers.layout import Marks
 
 
 def get_marker(tokenizer: PreTrainedTokenizerBase, marker: str, name: str) -> int:
-    """RETURNS (int): Id of the marker. RAISES (ValueError): If it is not one word piece of the encoder `name`."""
+    """Look up the id of the marker.
+
+    RAISES (ValueError): If it is not one word piece of the encoder `name`.
+    """
     ids = tokenizer(marker, add_special_tokens=False)["input_ids"]
     if not ids or ids[-1] == tokenizer.unk_token_id:
         raise ValueError(Errors.R308.format(name=name, marker=marker))
@@ -23,12 +26,11 @@ def insert_markers(
 ) -> Tuple[List[int], Ints1d, Ints1d, Marks]:
     """Put a marker before and one after each distinct mention; nested mentions nest.
 
-    Tokens with pieces a, b c, d; mentions [0, 1) and [0, 2), that is a and a b c:
+    Three tokens of the pieces a, b c and d; mentions 1: tokens [0, 1), and 2: tokens [0, 2):
 
-        position:   0      0      0 1    1 2    3        3 4
-        marked:     *      *      a *    b c    *        d
-        opens:      [0,2)  [0,1)         closes:  [0,1) after a, [0,2) after c
-        token a: [2, 3), token b c: [4, 6), token d: [7, 8); Marks: [0,1) at 1, [0,2) at 0
+        before:          a      b  c      d      tokens: [0, 1) [1, 3) [3, 4)
+        after:    *  *   a  *   b  c  *   d      tokens: [2, 3) [4, 6) [7, 8)
+        markers:  2( 1(     )1        )2         Marks.piece: 1 and 0, of the mentions 1 and 2
 
     ids (Sequence[int]): Word pieces of a document.
     token_first, token_last (Ints1d): Pieces [first, last) of each token. Shape (T,).
