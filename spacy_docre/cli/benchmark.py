@@ -200,7 +200,7 @@ def mention_pairs() -> Tuple[Callable[..., "Tensor"], Callable[..., "Tensor"], L
     head, tail = numpy.nonzero((mentions.doc[:, None] == mentions.doc) & (entities.entity[:, None] != entities.entity))
     scorer = MentionPairScorer(WIDTH, N_RELATIONS, mention_pooling="mean", dropout=0.0)
     pieces_of_doc, n = torch.as_tensor(start), len(head) // N_DOCS
-    pairs = [torch.as_tensor(rows[:n]) for rows in (head, tail)]  # the same in each document
+    one, other = (torch.as_tensor(rows[:n]) for rows in (head, tail))  # the same in each document
 
     def layer(hidden: "Tensor", queries: "Tensor", keys: "Tensor") -> "Tensor":
         encoded = EncodedBatch(Planes(hidden, queries, keys), (doc,) * N_DOCS)
@@ -208,9 +208,12 @@ def mention_pairs() -> Tuple[Callable[..., "Tensor"], Callable[..., "Tensor"], L
 
     def slow(hidden: "Tensor", queries: "Tensor", keys: "Tensor") -> "Tensor":
         attention = (queries @ keys.transpose(2, 3) / queries.shape[-1] ** 0.5).softmax(-1)
-        linear = (scorer.linear.weight, scorer.linear.bias)
-        of_docs = zip(hidden, attention)
-        return torch.cat([textbook.mention_pair_scores(h, a, pieces_of_doc, *pairs, *linear) for h, a in of_docs])
+        weight, bias = scorer.linear.weight, scorer.linear.bias
+        of_docs = (
+            textbook.mention_pair_scores(h, a, pieces_of_doc, one, other, weight, bias)
+            for h, a in zip(hidden, attention)
+        )
+        return torch.cat(list(of_docs))
 
     shapes = [(N_DOCS, N_PIECES, WIDTH), *[(N_DOCS, n_heads, N_PIECES, WIDTH // n_heads)] * 2]
     return layer, slow, [torch.randn(*shape, requires_grad=True) for shape in shapes]
