@@ -2,6 +2,7 @@
 
 import copy
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -118,10 +119,16 @@ def find_corpus(folder: Path) -> str:
     return str(path)
 
 
+@lru_cache
+def make_head_config(head: str) -> Config:
+    return {**HEADS, **HOOKS}[head]()
+
+
 def build(encoder: str, head: str, loss: str, path: str, folder: str) -> Language:
     """Build the relation component of a config alone, behind a tiny encoder."""
     fix_random_seed(0)
-    config = {**HEADS, **HOOKS}[head]()
+    config = make_head_config(head).copy()
+    config["nlp"]["lang"] = "xx"  # a language without special cases is built in half the time
     config["vars"].update(encoder=folder, head_scale=1.0)
     config["paths"].update(train=path, dev=path)
     config["components"]["docre_transformer"]["model"].update(dropout=0.0)
@@ -225,7 +232,7 @@ def test_every_parameter_gets_a_gradient(cell):
 def test_saved_and_loaded_it_gives_the_same_answer(cell, tmp_path):
     cell.nlp.to_disk(tmp_path / "model")
     loaded = spacy.load(tmp_path / "model")
-    fresh = spacy.blank("en").from_config(cell.nlp.config).from_bytes(cell.nlp.to_bytes())
+    fresh = spacy.blank("xx").from_config(cell.nlp.config).from_bytes(cell.nlp.to_bytes())
     for doc in cell.docs():
         wanted = view(cell.nlp(doc.copy()))
         for other in (loaded, fresh):
