@@ -33,7 +33,9 @@ FLOORS: Dict[str, Set[str]] = {
     "__init__": {"about", "visual", *GROUND},
     "losses": BASIS,
     "layers": BASIS,
+    "textbook": set(),
     "models": {"layers", "losses", *BASIS},
+    "heads": {"models", "layers", *BASIS},
     "readers": GROUND,
     "scoring": {"readers.corpus", *GROUND},
     "visual": GROUND,
@@ -55,6 +57,7 @@ FLOORS: Dict[str, Set[str]] = {
         "readers",
         "extraction",
         "scoring",
+        "textbook",
         "visual",
         "writers",
     }
@@ -70,7 +73,7 @@ KEPT_OUT = {
     **dict.fromkeys(
         ["readers", "scoring", "visual", "writers", "extraction"], {"torch", "transformers", "spacy_transformers"}
     ),
-    **dict.fromkeys(["losses", "layers"], {"spacy", "transformers", "spacy_transformers"}),
+    **dict.fromkeys(["losses", "layers", "textbook"], {"spacy", "transformers", "spacy_transformers"}),
 }
 
 
@@ -122,7 +125,7 @@ def test_heads_know_no_spacy():
 
 
 HEAVY = ["transformers", "spacy_transformers", "scipy", "rapidfuzz", "rdflib", "networkx"]
-HEAVY += [f"spacy_docre.{room}" for room in ("models", "layers", "losses", "pipeline", "packed")]
+HEAVY += [f"spacy_docre.{room}" for room in ("models", "layers", "losses", "heads", "textbook", "pipeline", "packed")]
 LIGHT = {
     "package": "import spacy_docre, spacy_docre.scoring, spacy_docre.readers.corpus, spacy_docre.readers.jsonl\n"
     "assert 'spacy_docre.cli' not in sys.modules",

@@ -73,7 +73,7 @@ def lay_windows(pieces: Sequence[int], bounds: Sequence[Span], *, prefix: int = 
     bounds (Sequence[Span]): Pieces [first, last) of each window.
     prefix, suffix (int): Special pieces before and after each window.
     """
-    from spacy_docre.layers.encoded import DocWindows
+    from spacy_docre.layers.layout import DocWindows
 
     ends = numpy.cumsum([0, *pieces])
     home = []
@@ -102,7 +102,8 @@ def encode_at_random(
     """
     import torch
 
-    from spacy_docre.layers.encoded import EncodedBatch, make_layout
+    from spacy_docre.layers.encoded import EncodedBatch
+    from spacy_docre.layers.planes import Planes
 
     dtype = torch.float64 if dtype is None else dtype
     generator = torch.Generator().manual_seed(seed)
@@ -112,13 +113,13 @@ def encode_at_random(
 
     n = sum(d.n_windows for d in docs)
     s = max([int(length) for d in docs for length in d.lengths], default=0)
-    layout = make_layout(docs, s)
     hidden, queries, keys = draw(n, s, width), draw(n, n_heads, s, head_width), draw(n, n_heads, s, head_width)
     if not attention:
-        return EncodedBatch(hidden, queries, keys, None, layout, tuple(docs))
-    padding = torch.arange(s)[None] >= torch.as_tensor(layout.lengths)[:, None]
+        return EncodedBatch(Planes(hidden, queries, keys), tuple(docs))
+    lengths = torch.as_tensor([int(length) for d in docs for length in d.lengths])
+    padding = torch.arange(s)[None] >= lengths[:, None]
     rows = draw(n, n_heads, s, s).masked_fill(padding[:, None, None], -torch.inf).softmax(-1)
-    return EncodedBatch(hidden, None, None, rows, layout, tuple(docs))
+    return EncodedBatch(Planes(hidden, attention=rows), tuple(docs))
 
 
 def pair_up(

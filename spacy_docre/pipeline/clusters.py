@@ -21,7 +21,7 @@ from ..doc.notes import get_title, is_given, note_skipped
 from ..doc.places import DEFAULT
 from ..errors import Errors, Warnings
 from ..layers.segments import expand_ranges
-from ..models.bridge import ModelInput, Scores
+from ..models.torch_model import ModelInput, Scores
 from .docre_pipe import DEFAULT_MAX_BATCH_ITEMS, LISTENER, DocrePipe, warn_missing
 from .gold import get_gold_entities, make_span_batch
 

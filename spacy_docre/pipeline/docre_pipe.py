@@ -18,9 +18,9 @@ from thinc.api import Model, Optimizer
 from torch import Tensor
 
 from ..doc.places import Places
-from ..errors import Errors, Warnings
+from ..errors import Errors, Warnings, check_number
 from ..layers.encoded import DocEncoding
-from ..models.bridge import ModelInput, Scores, differentiate
+from ..models.torch_model import ModelInput, Scores, differentiate, get_module
 from ..models.transformer.listener import DocreListener, output_key
 from ..models.transformer.stock import AdoptedListener
 from .batching import batch_by_items, pipe_batches
@@ -67,9 +67,7 @@ class DocrePipe(TrainablePipe):
         self._warned: Set[str] = set()
         check_share(name, "threshold", self.cfg.get("threshold"))
         for setting, n in self.minima.items():
-            if cfg[setting] < n:
-                problem = Errors.R206.format(name=name, setting=setting, expected=f"at least {n}", value=cfg[setting])
-                raise ValueError(problem)
+            check_number(setting, cfg[setting], least=n, where=name)
 
     @property
     def places(self) -> Places:
@@ -79,7 +77,7 @@ class DocrePipe(TrainablePipe):
     @property
     def module(self) -> Any:
         """RETURNS (Any): The model's torch module; None before initialisation."""
-        return self.model.shims[0].module  # type: ignore[attr-defined]
+        return get_module(self.model)
 
     @contextlib.contextmanager
     def with_settings(self, **settings: Any) -> Iterator[None]:
@@ -327,8 +325,8 @@ class LabelledPipe(DocrePipe):
 
 def check_share(name: str, setting: str, value: Any) -> None:
     """RAISES (ValueError): If a setting that is a probability lies outside [0, 1]."""
-    if value is not None and not 0.0 <= value <= 1.0:
-        raise ValueError(Errors.R206.format(name=name, setting=setting, expected="a number from 0 to 1", value=value))
+    if value is not None:
+        check_number(setting, value, least=0, most=1, where=name)
 
 
 def warn_missing(pipe: DocrePipe, n: int, what: str) -> None:

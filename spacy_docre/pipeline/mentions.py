@@ -16,8 +16,8 @@ from ..doc.layers import get_mentions, has_mentions, set_mentions
 from ..doc.notes import get_title, is_given, note_skipped
 from ..doc.places import DEFAULT
 from ..errors import Errors, Warnings
-from ..models.bridge import ModelInput, Scores
 from ..models.mention_scorer import get_orthography
+from ..models.torch_model import ModelInput, Scores
 from .docre_pipe import DEFAULT_MAX_BATCH_ITEMS, LISTENER, DocrePipe, warn_unsplit
 from .gold import get_gold_mentions
 

@@ -12,11 +12,11 @@ from spacy.training import Example, validate_examples
 from spacy.vocab import Vocab
 from spacy_transformers.pipeline_component import Transformer
 from thinc.api import Model, Optimizer
-from torch import Tensor
 
 from ..errors import Errors
 from ..layers.encoded import DocEncoding, EncodedBatch
-from ..models.transformer.listener import DocreListener, Gradients, batch_id, output_key
+from ..layers.planes import Gradients
+from ..models.transformer.listener import DocreListener, batch_id, output_key
 from ..models.transformer.stock import AdoptedListener, adopt_listeners, find_wildcards, name_upstream
 from .batching import batch_by_items, pipe_batches
 
@@ -235,24 +235,21 @@ class _PendingBatch:
         self._backprop = backprop
         self._losses = losses
         self._name = name
-        self._gradients: List[Optional[Tensor]] = []
+        self._gradients: Gradients = {}
 
     @property
     def has_gradient(self) -> bool:
-        return any(g is not None for g in self._gradients)
+        return bool(self._gradients)
 
     def add(self, gradients: Gradients) -> None:
-        if not self._gradients:
-            self._gradients = [None] * len(gradients)
-        for i, gradient in enumerate(gradients):
-            if gradient is not None:
-                known = self._gradients[i]
-                self._gradients[i] = gradient if known is None else known + gradient
+        for name, gradient in gradients.items():
+            known = self._gradients.get(name)
+            self._gradients[name] = gradient if known is None else known + gradient
 
     def backprop(self) -> None:
         if self.has_gradient:
             # As spaCy's own shared encoders do, report the size of the gradient in place of a loss.
-            squares = [(g**2).sum() for g in self._gradients if g is not None]
+            squares = [(g**2).sum() for g in self._gradients.values()]
             self._losses[self._name] += float(torch.stack(squares).sum())
             self._backprop(self._gradients)
 

@@ -6,7 +6,7 @@ from typing import List, Optional
 from spacy.util import load_model_from_config
 from thinc.api import Config
 
-from ..errors import Errors
+from ..errors import check_choice
 
 BASE = "base"
 # In a checkout the configs lie beside the package, once installed inside it.
@@ -34,8 +34,7 @@ def make_config(
     RETURNS (Config): Complete and not interpolated.
     RAISES (ValueError): If no head has that name.
     """
-    if head not in list_heads():
-        raise ValueError(Errors.R305.format(what="relation head", value=head, options=", ".join(list_heads())))
+    check_choice("relation head", head, list_heads())
     config = read_config(BASE).merge(read_config(head))
     if encoder is not None:
         config["vars"]["encoder"] = encoder

@@ -91,4 +91,4 @@ def test_output_file_and_unknown_head(tmp_path):
     assert done.exit_code == 0 and not done.output
     assert Config().from_disk(tmp_path / "new" / "my.cfg", interpolate=False) == run("atlop")
     unknown = CliRunner().invoke(app, ["config", "nix"])
-    assert unknown.exit_code == 1 and "R305" in unknown.output and "atlop" in unknown.output
+    assert unknown.exit_code == 1 and "R206" in unknown.output and "atlop" in unknown.output

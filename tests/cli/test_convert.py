@@ -123,7 +123,7 @@ def test_faults_are_shown_and_fatal_with_strict(source, tmp_path):
         (["docred", "in.json", "o.spacy", "--rel-info", "in.json"], "R114"),
         (["docred", "bad.json", "o.spacy"], "R121"),
         (["dwie", "none", "o.spacy"], "R125"),
-        (["dwie", ".", "o.spacy", "--part", "valid"], "R305"),
+        (["dwie", ".", "o.spacy", "--part", "valid"], "R206"),
         (["dwie", ".", "o.spacy", "--part", "dev"], "R124"),
         (["pubtator", "in.json", "o.spacy"], "R119"),
         (["docred", "empty.json", "o.spacy"], "R119"),

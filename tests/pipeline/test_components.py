@@ -361,7 +361,7 @@ def test_wrong_types_and_names_are_refused(make_nlp: Callable):
 
 
 def test_unknown_pooling_is_refused(make_nlp: Callable):
-    with pytest.raises(ValueError, match="R305"):
+    with pytest.raises(ValueError, match="R206"):
         make_nlp(components__docre_relations__model__head__mention_pooling="median")
 
 

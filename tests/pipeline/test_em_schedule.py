@@ -208,7 +208,7 @@ def test_phases_by_callback(make_kmgre, settings, state, expected):
 
 @pytest.mark.parametrize("phase", [0, -1, "epochs"])
 def test_lengths_are_checked(phase):
-    with pytest.raises(ValueError, match="R310.*phase"):
+    with pytest.raises(ValueError, match="R206.*phase"):
         create_em_schedule(phase=phase)
 
 

@@ -216,7 +216,7 @@ def test_submission_file(docred, paths, nlp, tmp_path):
         assert result.exit_code == 1 and code in result.output, (result.output, result.exception)
 
 
-@pytest.mark.parametrize("args, code", [(["--given", "ents"], "R106"), (["--facts", "no/such.spacy"], "R104")])
+@pytest.mark.parametrize("args, code", [(["--given", "ents"], "R206"), (["--facts", "no/such.spacy"], "R104")])
 def test_one_line_errors(paths, args, code):
     result = CliRunner().invoke(app, ["evaluate", *paths, *args])
     assert result.exit_code == 1
