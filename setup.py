@@ -56,9 +56,9 @@ ENTRY_POINTS = {
         "spacy-docre.relation_scorer.v1 = spacy_docre.scoring.relations:make_relation_scorer",
     ],
     "spacy_callbacks": [
-        "spacy-docre.split_ranges.v1 = spacy_docre.pipeline.tokenization:create_range_splitter",
-        "spacy-docre.em_schedule.v1 = spacy_docre.pipeline.em_schedule:create_em_schedule",
-        "spacy-docre.init_from.v1 = spacy_docre.models.init_from:create_init_from",
+        "spacy-docre.split_ranges.v1 = spacy_docre.training.tokenization:create_range_splitter",
+        "spacy-docre.em_schedule.v1 = spacy_docre.training.em_schedule:create_em_schedule",
+        "spacy-docre.init_from.v1 = spacy_docre.training.init_from:create_init_from",
     ],
 }
 
@@ -69,7 +69,7 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf8") if (HERE / "README.md").exists() else "",
     long_description_content_type="text/markdown",
     license="MIT",
-    # The configs lie at the top of the repository, and inside the package once it is installed.
+    # The configs are at the top of the repository, and inside the package when it is installed.
     packages=[*find_packages(include=["spacy_docre", "spacy_docre.*"]), "spacy_docre.configs"],
     package_dir={"spacy_docre.configs": "configs"},
     package_data={"spacy_docre.configs": ["*.cfg"], "spacy_docre.visual": ["*.html", "*.css", "*.js"]},

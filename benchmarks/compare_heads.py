@@ -5,11 +5,11 @@
     python benchmarks/compare_heads.py --table rows.jsonl
 
 TRAIN and DEV are gold .spacy files. --rows names rows of benchmarks/heads.json, all by default: each is a config of
-configs/ and settings that it changes. A run is one row with one seed; each adds a line to --out, and those that are
+configs/ and settings that it changes. A run is one row with one seed; each adds a line to --out, and runs that are
 there already are not run again. Processes have one thread of torch each. Thresholds of heads without a threshold class
-are tuned on DEV; for the others what tuning would bring is in the column "tuned". No model is saved.
+are tuned on DEV; for the others the column "tuned" has the F1 after tuning. No model is saved.
 
-Many processes on one GPU want NVIDIA's MPS (`nvidia-cuda-mps-control -d`): without it their kernels take turns.
+Many processes on one GPU need NVIDIA's MPS (`nvidia-cuda-mps-control -d`): without it their kernels take turns.
 """
 
 import argparse
@@ -47,7 +47,7 @@ COLUMNS = {
 
 def make_run_config(row: str, seed: int, args: argparse.Namespace) -> Any:
     """RETURNS (Config): That of one run."""
-    from spacy_docre.cli.config import make_config
+    from spacy_docre.training.configs import make_config
 
     head, *settings = ROWS[row]
     marked = "marked" in settings
@@ -94,10 +94,10 @@ def run(row: str, seed: int, args: argparse.Namespace) -> Dict[str, Any]:
     from spacy.training.initialize import init_nlp
     from spacy.training.loop import train
 
-    from spacy_docre.cli.evaluate import predict, read_known, score
-    from spacy_docre.pipeline.relations import DocreRelations
-    from spacy_docre.pipeline.tuning import find_pipe, threshold_settings, tune_thresholds
+    from spacy_docre.finding import find_component
     from spacy_docre.readers.corpus import create_docre_corpus
+    from spacy_docre.scoring.evaluation import predict, read_known, score
+    from spacy_docre.training.tuning import threshold_settings, tune_thresholds
 
     torch.set_num_threads(1)
     if args.gpu_id >= 0:
@@ -109,7 +109,7 @@ def run(row: str, seed: int, args: argparse.Namespace) -> Dict[str, Any]:
     seconds = (time.perf_counter() - start) / args.steps
     reader = create_docre_corpus(args.dev, given=GIVEN)
     tuned = tune_thresholds(nlp, reader(nlp), given=GIVEN)
-    pipe = find_pipe(nlp, DocreRelations)
+    pipe = find_component(nlp, "docre_relations")
     if not pipe.model.attrs["threshold_class"]:
         pipe.cfg.update(threshold_settings(pipe, tuned.best[-1]))  # type: ignore[arg-type]
     scores = score(nlp, predict(nlp, reader(nlp))[0], **read_known(nlp, [args.train]))

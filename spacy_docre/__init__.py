@@ -1,8 +1,8 @@
 """Document-level relation extraction in spaCy: from raw text to relations between entities."""
 
 from .about import __version__
-from .attributes import install_extensions
-from .ty import Entity, Evidence, Relation
+from .doc.extensions import install_extensions
+from .doc.views import Entity, Evidence, Relation
 from .visual import render
 
 install_extensions()

@@ -16,6 +16,7 @@ class Errors(metaclass=ErrorsWithCodes):
     R104 = "Can't read {path}: no such file or folder. Check the path (in configs: [paths]; in project.yml: the variables)."
     R105 = "{path}: {problem}"
     R106 = "Unknown layer {layer!r} in `given`. Choose from: {options}."
+    R108 = "Can't read the places {value!r}. Give a prefix, or names that differ from the default such as mentions=sc,clusters=coref; there are {options}."
     R107 = "No documents found in {path}. Check the path; without another format it holds .spacy files."
     R130 = "{path} holds no facts of spacy_docre: expected a file written by scoring.save_facts, or gold documents as .spacy."
     R131 = "--submission and --docred go together: the result file numbers entities as the original file in DocRED's format does."
@@ -111,7 +112,6 @@ class Errors(metaclass=ErrorsWithCodes):
     R162 = "Can't tell what {path} holds: expected .txt, .jsonl, .spacy, a folder of .spacy files, or - for text from stdin."
     R163 = "'{name}' has no heatmap to show: its head gives mentions no weights. Heads that do: spacy-docre.RsmanHead.v1 with entity_pooling = \"attention\"."
     R164 = "Can't write a page to {path}: expected a name that ends in .html."
-    R165 = "{model} finds no relations: it has no component like docre_relations. Name a pipeline that has one."
     R166 = "{model} and the models before it know different relations, so that their scores can't be averaged. Known to one side only: {labels}"
     R167 = "{path} has to hold a JSON object, and holds a {kind}."
     R168 = "{path} has keys that a model card does not know: {unknown}. Known are {known}."
@@ -124,7 +124,7 @@ class Errors(metaclass=ErrorsWithCodes):
         "The text has {n} characters, more than the pipeline's limit of {limit}. Split it, or raise `nlp.max_length` in a "
         "pipeline of your own."
     )
-    R173 = "The pipeline has no component that finds relations (docre_relations). It has: {names}."
+    R173 = "{model} has no component that finds relations (docre_relations). It has: {names}."
     R174 = (
         "Can't resume {path}: {problem}. Take the input, the pipeline and the options that it was begun with, name another "
         "file, or start anew with --force."

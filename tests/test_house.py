@@ -17,7 +17,7 @@ from spacy.language import Language
 ROOT = Path(__file__).resolve().parents[1]
 PKG = ROOT / "spacy_docre"
 MODULES = sorted(PKG.rglob("*.py"))
-GROUND = {"arrays", "errors", "ty", "attributes"}
+GROUND = {"arrays", "errors", "finding", "doc"}
 BASIS = {"arrays", "batches", "errors"}  # of everything that computes
 
 # What each room may import of the others.
@@ -26,8 +26,10 @@ FLOORS: Dict[str, Set[str]] = {
     "errors": set(),
     "arrays": set(),
     "batches": {"arrays"},
-    "ty": set(),
-    "attributes": {"arrays", "ty", "errors"},
+    "finding": {"errors"},
+    "doc": {"arrays", "errors", "finding"},
+    "ty": {"batches", *GROUND},  # until 0.3
+    "attributes": GROUND,  # until 0.3
     "__init__": {"about", "visual", *GROUND},
     "losses": BASIS,
     "layers": BASIS,
@@ -35,10 +37,12 @@ FLOORS: Dict[str, Set[str]] = {
     "models": {"layers", "losses", *BASIS},
     "heads": {"models", "layers", *BASIS},
     "readers": GROUND,
-    "scoring": GROUND,
+    "scoring": {"readers.corpus", *GROUND},
     "visual": GROUND,
-    "writers": set(),
-    "pipeline": {"batches", "models", "layers", "scoring", "readers.align", *GROUND},
+    "writers": GROUND,
+    "extraction": {"writers", "readers.checks", *GROUND},
+    "pipeline": {"batches", "models", "layers", "scoring", *GROUND},
+    "training": {"models", "pipeline", "readers", "scoring", *GROUND},
     "packed": {"about", "models", "layers", *GROUND},
     "legacy": {"models", "layers", "losses", *GROUND},
     "cli": {
@@ -48,8 +52,10 @@ FLOORS: Dict[str, Set[str]] = {
         "layers",
         "models",
         "pipeline",
+        "training",
         "packed",
         "readers",
+        "extraction",
         "scoring",
         "textbook",
         "visual",
@@ -61,10 +67,12 @@ FLOORS: Dict[str, Set[str]] = {
 # Packages that a room does without.
 KEPT_OUT = {
     **dict.fromkeys(
-        ["arrays", "batches", "ty", "errors", "attributes", "__init__", "about"],
+        ["arrays", "batches", "doc", "finding", "ty", "errors", "attributes", "__init__", "about"],
         {"torch", "transformers", "spacy_transformers"},
     ),
-    **dict.fromkeys(["readers", "scoring", "visual", "writers"], {"torch", "transformers", "spacy_transformers"}),
+    **dict.fromkeys(
+        ["readers", "scoring", "visual", "writers", "extraction"], {"torch", "transformers", "spacy_transformers"}
+    ),
     **dict.fromkeys(["losses", "layers", "textbook"], {"spacy", "transformers", "spacy_transformers"}),
 }
 
@@ -250,6 +258,8 @@ def test_no_work_left_over(path):
 
         for cls in DocrePipe.__subclasses__() + LabelledPipe.__subclasses__():
             for name in abstract if cls is not LabelledPipe else ():
+                if name == "decode" and cls.predict is not DocrePipe.predict:
+                    continue
                 assert getattr(cls, name) is not getattr(DocrePipe, name), f"{cls.__name__}.{name}"
 
 

@@ -1,10 +1,12 @@
 """Docs, and encoder outputs, built by hand."""
 
+from functools import cache
+from pathlib import Path
 from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy
 import spacy
-from spacy.tokens import Doc
+from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 
 from spacy_docre.attributes import set_clusters, set_mentions, set_relations
@@ -18,6 +20,12 @@ SENTS = (0, 6, 12)
 ANN, SHE, ACME1, ACME2, ROME1, BOB, ROME2 = (0, 2), (6, 7), (4, 5), (8, 9), (10, 11), (12, 13), (15, 16)
 ENTITIES = (("PER", (ANN, SHE)), ("ORG", (ACME1, ACME2)), ("LOC", (ROME1, ROME2)), ("PER", (BOB,)))
 TRIPLES = ((0, "employer", 1), (1, "headquarters location", 2), (3, "residence", 2))
+
+
+@cache
+def english_vocab() -> Vocab:
+    """Vocabulary of a blank English pipeline, one for all tests."""
+    return spacy.blank("en").vocab
 
 
 def make_doc(
@@ -36,7 +44,7 @@ def make_doc(
     relations (Optional[Sequence]): Triples; None: not annotated.
     vocab (Optional[Vocab]): By default that of a blank English pipeline.
     """
-    vocab = spacy.blank("en").vocab if vocab is None else vocab
+    vocab = english_vocab() if vocab is None else vocab
     starts = None if sents is None else [i in sents for i in range(len(words))]
     doc = Doc(vocab, words=list(words), sent_starts=starts)
     if entities is not None:
@@ -45,6 +53,17 @@ def make_doc(
     if relations is not None:
         set_relations(doc, relations)
     return doc
+
+
+def write_docs(path: Path, *docs: Doc) -> Path:
+    """Write a .spacy file. RETURNS (Path): The path."""
+    DocBin(store_user_data=True, docs=docs).to_disk(path)
+    return path
+
+
+def read_docs(path: Path) -> List[Doc]:
+    """Read a .spacy file, into a vocabulary that knows nothing yet."""
+    return list(DocBin().from_disk(path).get_docs(Vocab()))
 
 
 def lay_windows(pieces: Sequence[int], bounds: Sequence[Span], *, prefix: int = 1, suffix: int = 1) -> Any:

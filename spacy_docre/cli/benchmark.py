@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Tuple
 import typer
 from tqdm import tqdm
 
-from . import app
-from .convert import one_line_errors
+from ._util import app, one_line_errors
 
 if TYPE_CHECKING:
     from torch import Tensor

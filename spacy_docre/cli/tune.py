@@ -1,31 +1,38 @@
 """`tune`: choose thresholds on gold documents."""
 
-import sys
+from functools import partial
 from pathlib import Path
 from typing import Iterable, List, Optional, Tuple
 
-import spacy
 import typer
 from tqdm import tqdm
 
-from ..attributes import LAYERS
+from ..doc.places import Places
 from ..errors import Errors
-from ..readers.corpus import create_docre_corpus
-from . import app
-from .convert import one_line_errors
-from .loading import CODE, LabelCheck, load_pipeline
+from ..finding import find_component
+from ..readers.corpus import DocreCorpus
+from ..scoring.evaluation import LabelCheck
+from ._util import (
+    BATCH_SIZE_16,
+    CODE,
+    CORPUS,
+    GIVEN,
+    GPU_ID,
+    MODEL,
+    PLACES,
+    app,
+    load_pipeline,
+    one_line_errors,
+    split_names,
+    use_gpu,
+)
 
-MODEL = typer.Argument(..., metavar="MODEL", help="Installed pipeline or folder.")
-CORPUS = typer.Argument(..., metavar="CORPUS", help="Gold documents: .spacy, our .jsonl, a folder, several by commas.")
-GIVEN = typer.Option("", "--given", help=f"Gold layers to start from, by commas: {', '.join(LAYERS)}.")
 OUTPUT = typer.Option(None, "--output", "-o", help="Folder to write the tuned pipeline to; none: only report.")
 CALIBRATE = typer.Option(
     False,
     "--calibrate",
     help="Fit a temperature, too, so that scores come near to probabilities; relations stay the same.",
 )
-BATCH_SIZE = typer.Option(16, "--batch-size", min=1, help="Documents worked on together.")
-GPU_ID = typer.Option(-1, "--gpu-id", "-g", help="GPU to use; -1 for the CPU.")
 
 
 @app.command("tune")
@@ -35,8 +42,9 @@ def tune_cli(
     given: str = GIVEN,
     output: Optional[Path] = OUTPUT,
     with_temperature: bool = CALIBRATE,
-    batch_size: int = BATCH_SIZE,
+    batch_size: int = BATCH_SIZE_16,
     gpu_id: int = GPU_ID,
+    places: str = PLACES,
     code: Optional[Path] = CODE,
 ) -> None:
     """Choose the thresholds of mentions, clusters and relations by strict relation F1 on gold documents.
@@ -48,15 +56,11 @@ def tune_cli(
     Example: python -m spacy_docre tune training/model-best corpus/dev.spacy --output training/model-tuned
     """
     with one_line_errors():
-        if gpu_id >= 0:
-            spacy.require_gpu(gpu_id)
+        use_gpu(gpu_id)
         # These import torch, which other commands do without.
-        from ..pipeline.clusters import DocreClusters
-        from ..pipeline.mentions import DocreMentions
-        from ..pipeline.relations import DocreRelations
-        from ..pipeline.tuning import calibrate, current_threshold, find_pipe, threshold_settings, tune_thresholds
+        from ..training.tuning import calibrate, current_threshold, threshold_settings, tune_thresholds
 
-        reader = create_docre_corpus(corpus, given=[layer.strip() for layer in given.split(",") if layer.strip()])
+        reader = DocreCorpus(corpus, given=split_names(given), places=Places.parse(places))
         nlp = load_pipeline(model, code)
         check = LabelCheck(nlp)
         result = tune_thresholds(
@@ -64,16 +68,17 @@ def tune_cli(
             check.watch(reader(nlp)),
             given=reader.given,
             batch_size=batch_size,
-            progress=lambda batches: tqdm(batches, desc="Tuning", unit=" batches", file=sys.stderr),
+            progress=partial(tqdm, desc="Tuning", unit=" batches"),
         )
-        check.report()
+        if warning := check.warning():
+            typer.echo(warning, err=True)
         if not any(result.relations.values()):
             raise ValueError(Errors.R218)
-        kinds = {"mentions": DocreMentions, "clusters": DocreClusters, "relations": DocreRelations}
-        pipes = [None if name in reader.given else find_pipe(nlp, kind) for name, kind in kinds.items()]
+        tuned = ("mentions", "clusters", "relations")
+        pipes = [None if name in reader.given else find_component(nlp, f"docre_{name}") for name in tuned]
         current = tuple(None if pipe is None else round(current_threshold(pipe), 6) for pipe in pipes)
         # What the relation head's numbers are settings of.
-        relations = find_pipe(nlp, DocreRelations)
+        relations = find_component(nlp, "docre_relations")
         setting = " and ".join(threshold_settings(relations, 0.5).keys() - {"threshold", "temperature"})
         typer.echo(f"| mentions | clusters | relations ({setting or 'threshold'}) | strict relation F1 |")
         typer.echo("|---|---|---|---|")

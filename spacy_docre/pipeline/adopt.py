@@ -11,19 +11,9 @@ from spacy.tokens import Doc, Span
 from spacy.util import filter_spans
 
 from ..arrays import SpanIndices
-from ..attributes import (
-    CLUSTER_PREFIX,
-    MENTIONS_KEY,
-    cluster_keys,
-    get_clusters,
-    get_mentions,
-    get_title,
-    is_given,
-    note_skipped,
-    set_clusters,
-    set_mentions,
-    sort_clusters,
-)
+from ..doc.layers import cluster_keys, get_clusters, get_mentions, set_clusters, set_mentions, sort_clusters
+from ..doc.notes import get_title, is_given, note_skipped
+from ..doc.places import DEFAULT, Places
 from ..errors import Errors, Warnings, check_choice
 
 LINKS = ("exact", "none")
@@ -41,8 +31,8 @@ FindClusters = Callable[[Doc], Optional[Iterable[Iterable[Mention]]]]
         "clusters": "",
         "link": "exact",
         "labels": {},
-        "spans_key": MENTIONS_KEY,
-        "span_cluster_prefix": CLUSTER_PREFIX,
+        "spans_key": DEFAULT.mentions,
+        "span_cluster_prefix": DEFAULT.clusters,
         "scorer": {"@scorers": "spacy-docre.entity_scorer.v1"},
     },
     default_score_weights={
@@ -117,22 +107,26 @@ class DocreAdopt(Pipe):
         self.scorer = scorer
         self._warned: Set[str] = set()
 
+    @property
+    def places(self) -> Places:
+        """RETURNS (Places): Where the layers are kept that the component writes."""
+        return Places.of(self.cfg)
+
     def __call__(self, doc: Doc) -> Doc:
         """Write mentions, clusters and types, but no layer that the corpus gave.
 
         RAISES (ValueError): If the Doc extension that `clusters` names is not registered, or a cluster holds anything
             but mentions.
         """
-        key, prefix = self.cfg["spans_key"], self.cfg["span_cluster_prefix"]
         names = self.find_names(doc)
         if is_given(doc, "clusters"):
             if not is_given(doc, "types"):
-                clusters = get_clusters(doc, prefix)
-                set_clusters(doc, clusters, assign_names(doc, clusters, names)[0], prefix)
+                clusters = get_clusters(doc, self.places)
+                set_clusters(doc, clusters, assign_names(doc, clusters, names)[0], places=self.places)
             return doc
         clusters = self.find_clusters(doc)
         if is_given(doc, "mentions"):
-            given = dict.fromkeys(get_mentions(doc, key))
+            given = dict.fromkeys(get_mentions(doc, self.places))
             clusters = [kept for kept in ([m for m in cluster if m in given] for cluster in clusters) if kept]
             labels, _ = assign_names(doc, clusters, names)
             taken = {mention for cluster in clusters for mention in cluster}
@@ -140,9 +134,9 @@ class DocreAdopt(Pipe):
         else:
             labels, left = assign_names(doc, clusters, names)
         clusters, labels = link_names(doc, clusters, labels, left, by_text=self.link == "exact")
-        set_clusters(doc, clusters, labels, prefix)
+        set_clusters(doc, clusters, labels, places=self.places)
         if not is_given(doc, "mentions"):
-            set_mentions(doc, sorted({mention for cluster in clusters for mention in cluster}), key=key)
+            set_mentions(doc, sorted({mention for cluster in clusters for mention in cluster}), places=self.places)
         return doc
 
     def find_names(self, doc: Doc) -> Dict[SpanIndices, str]:

@@ -1,5 +1,6 @@
 """What all docre components share: streams, training steps, labels on disk, the encoder's output after use."""
 
+import contextlib
 import warnings
 from functools import partial
 from pathlib import Path
@@ -14,16 +15,19 @@ from spacy.training import Example, validate_examples
 from spacy.vocab import Vocab
 from spacy_transformers.layers import TransformerListener
 from thinc.api import Model, Optimizer
+from torch import Tensor
 
+from ..doc.places import Places
 from ..errors import Errors, Warnings, check_number
 from ..layers.encoded import DocEncoding
-from ..models.torch_model import ModelInput, Scores, differentiate
+from ..models.torch_model import ModelInput, Scores, differentiate, get_module
 from ..models.transformer.listener import DocreListener, output_key
 from ..models.transformer.stock import AdoptedListener
 from .batching import batch_by_items, pipe_batches
 
 Batch = Any  # one of the batches of ty
 Gold = Tuple[Any, ...]  # arguments of the loss after the scores
+Gradient = Dict[str, Optional[Tensor]]  # of each score
 
 DEFAULT_MAX_BATCH_ITEMS = 8192
 LISTENER = {"@architectures": "spacy-docre.TransformerListener.v1", "upstream": "docre_transformer"}
@@ -32,7 +36,7 @@ LISTENER = {"@architectures": "spacy-docre.TransformerListener.v1", "upstream": 
 class DocrePipe(TrainablePipe):
     """Base of the components.
 
-    A subclass says how Docs become a batch for the model (`make_batch`), what the gold labels of Examples are
+    A subclass defines how Docs become a batch for the model (`make_batch`), what the gold labels of Examples are
     (`make_training_batch`), and how scores become annotations (`decode`, `set_annotations`).
 
     vocab (Vocab): The shared vocabulary.
@@ -44,7 +48,7 @@ class DocrePipe(TrainablePipe):
 
     what = "annotated documents"  # what training needs, for messages
     extras: Tuple[str, ...] = ()  # names of plain data that are stored beside settings and weights
-    least: Dict[str, int] = {}  # smallest values of settings
+    minima: Dict[str, int] = {}  # smallest values of settings
 
     def __init__(
         self,
@@ -62,10 +66,34 @@ class DocrePipe(TrainablePipe):
         self.scorer = scorer
         self._warned: Set[str] = set()
         check_share(name, "threshold", self.cfg.get("threshold"))
-        for setting, n in self.least.items():
+        for setting, n in self.minima.items():
             check_number(setting, cfg[setting], least=n, where=name)
 
-    # To be said by subclasses
+    @property
+    def places(self) -> Places:
+        """RETURNS (Places): Where the layers are kept that the component reads and writes."""
+        return Places.of(self.cfg)
+
+    @property
+    def module(self) -> Any:
+        """RETURNS (Any): The model's torch module; None before initialisation."""
+        return get_module(self.model)
+
+    @contextlib.contextmanager
+    def with_settings(self, **settings: Any) -> Iterator[None]:
+        """Change settings for a while. A setting that is changed in the meantime has its earlier value again, too.
+
+        settings (Any): Names of settings in `cfg`, and their values.
+        """
+        saved = dict(self.cfg)
+        self.cfg.update(settings)
+        try:
+            yield
+        finally:
+            self.cfg.clear()
+            self.cfg.update(saved)
+
+    # Subclasses implement these
 
     def make_batch(self, docs: Sequence[Doc]) -> Batch:
         raise NotImplementedError
@@ -105,11 +133,11 @@ class DocrePipe(TrainablePipe):
 
     def check_trained(self) -> None:
         """RAISES (ValueError): If the model's layers were not built yet."""
-        if self.model.shims[0].module is None:  # type: ignore[attr-defined]
+        if self.module is None:
             raise ValueError(Errors.R205.format(name=self.name))
 
     def release(self, doc: Doc) -> None:
-        """Tell the encoder's output that this component has read it; the last reader drops it."""
+        """Mark the encoder's output on a Doc as read by this component; the last reader drops it."""
         for listener in self.listeners:
             listener.release(doc)
 
@@ -140,8 +168,10 @@ class DocrePipe(TrainablePipe):
         sgd: Optional[Optimizer] = None,
         losses: Optional[Dict[str, float]] = None,
     ) -> Dict[str, float]:
-        """Learn from a batch. Examples that lack this component's gold layer are passed over. Dropout rates are the
-        model's own; `drop` is not used."""
+        """Learn from a batch. Examples that lack this component's gold layer are skipped.
+
+        drop (float): Not used: the model has dropout rates of its own.
+        """
         losses = {} if losses is None else losses
         losses.setdefault(self.name, 0.0)
         examples = list(examples)
@@ -151,13 +181,30 @@ class DocrePipe(TrainablePipe):
             batch, gold = training
             backprop: Any
             scores, backprop = self.model.begin_update(([eg.predicted for eg in examples], batch))
-            weight = self.cfg["loss_weight"]
-            loss, gradient = differentiate(self.model.attrs["loss"], scores, *gold, weight=weight)
+            loss, gradient = self.get_loss(examples, scores, gold=gold)
             backprop(gradient)
             losses[self.name] += loss
         if sgd is not None:
             self.finish_update(sgd)
         return losses
+
+    def get_loss(
+        self, examples: Iterable[Example], scores: Scores, *, gold: Optional[Gold] = None
+    ) -> Tuple[float, Gradient]:
+        """Compute the loss of a batch, and the gradient of each score.
+
+        examples (Iterable[Example]): The batch.
+        scores (Scores): What the model gave for it.
+        gold (Optional[Gold]): Gold labels, which `make_training_batch` returned beside the batch that was scored; made
+            anew where None, which fits components that draw no negative samples.
+        RETURNS (Tuple[float, Gradient]): The loss, and its gradient times the setting `loss_weight`.
+        """
+        if gold is None:
+            training = self.make_training_batch(list(examples))
+            if training is None:
+                return 0.0, {}
+            gold = training[1]
+        return differentiate(self.model.attrs["loss"], scores, *gold, weight=self.cfg["loss_weight"])
 
     def rehearse(self, examples: Iterable[Example], **kwargs: Any) -> Dict[str, float]:
         """RAISES (ValueError): Always; rehearsal is not defined for span and pair scores."""
@@ -166,8 +213,8 @@ class DocrePipe(TrainablePipe):
     def _build_model(self, docs: List[Doc], n_out: int = 1) -> None:
         node: Any
         for node in self.model.walk():
-            deaf = isinstance(node, DocreListener) and node.has_dim("nO") is None
-            if deaf or isinstance(node, (TransformerListener, AdoptedListener)):
+            unconnected = isinstance(node, DocreListener) and node.has_dim("nO") is None
+            if unconnected or isinstance(node, (TransformerListener, AdoptedListener)):
                 raise ValueError(Errors.R219.format(name=self.name, upstream=node.upstream_name))
         if self.model.has_dim("nO") is None:
             self.model.set_dim("nO", n_out)
@@ -179,7 +226,7 @@ class DocrePipe(TrainablePipe):
     # Storage
 
     def get_extras(self) -> Dict[str, Any]:
-        """RETURNS (Dict[str, Any]): Plain data, by the names in `extras`; those that there are."""
+        """RETURNS (Dict[str, Any]): Plain data by the names in `extras`, as far as there are any."""
         return {}
 
     def set_extras(self, extras: Dict[str, Any]) -> None:
@@ -249,7 +296,7 @@ class LabelledPipe(DocrePipe):
         """Add a label before the model is built. RETURNS (int): 0 if it was there already, else 1."""
         if label in self.cfg["labels"]:
             return 0
-        if self.model.shims[0].module is not None:  # type: ignore[attr-defined]
+        if self.module is not None:
             raise ValueError(Errors.R211.format(name=self.name, label=label))
         self.cfg["labels"] = [*self.cfg["labels"], label]
         return 1
@@ -270,7 +317,7 @@ class LabelledPipe(DocrePipe):
         self.cfg["labels"] = labels
 
     def warn_unknown(self, found: Iterable[str]) -> None:
-        """Say once that training documents have labels the model does not know."""
+        """Warn once that training documents have labels the model does not know."""
         unknown = sorted(set(found) - set(self.labels))
         if unknown:
             self.warn_once(Warnings.RW06.format(name=self.name, labels=", ".join(unknown)))
@@ -283,13 +330,13 @@ def check_share(name: str, setting: str, value: Any) -> None:
 
 
 def warn_missing(pipe: DocrePipe, n: int, what: str) -> None:
-    """Say once that documents lack what an earlier component should have set."""
+    """Warn once that documents lack what an earlier component should have set."""
     if n:
         pipe.warn_once(Warnings.RW02.format(name=pipe.name, n=n, what=what))
 
 
 def warn_unsplit(pipe: DocrePipe, docs: Sequence[Doc]) -> None:
-    """Say once that documents have no sentence boundaries."""
+    """Warn once that documents have no sentence boundaries."""
     n = sum(len(doc) > 1 and not doc.has_annotation("SENT_START") for doc in docs)
     if n:
         pipe.warn_once(Warnings.RW01.format(name=pipe.name, n=n))

@@ -7,9 +7,11 @@ import numpy
 from spacy.training import Example
 
 from ..arrays import Ints1d, SpanIndices
-from ..attributes import get_clusters, get_mentions, get_relation_data, get_types
 from ..batches import EntityBatch, SpanBatch
-from ..readers.align import align_spans
+from ..doc.align import align_spans
+from ..doc.layers import get_clusters, get_mentions, get_types
+from ..doc.places import Places
+from ..doc.records import get_relation_data
 
 
 @dataclass(frozen=True)
@@ -26,21 +28,21 @@ class GoldEntities:
     index: Dict[int, int]
 
 
-def get_gold_mentions(eg: Example, key: str) -> List[SpanIndices]:
+def get_gold_mentions(eg: Example, places: Places) -> List[SpanIndices]:
     """RETURNS (List[SpanIndices]): Distinct gold mentions that lie on token boundaries of the predicted Doc."""
-    aligned = align_spans(eg.reference, eg.predicted, get_mentions(eg.reference, key))
+    aligned = align_spans(eg.reference, eg.predicted, get_mentions(eg.reference, places))
     return sorted({span for span in aligned if span is not None})
 
 
-def get_gold_entities(eg: Example, prefix: str) -> GoldEntities:
+def get_gold_entities(eg: Example, places: Places) -> GoldEntities:
     """RETURNS (GoldEntities): Gold clusters, with the mentions that lie on token boundaries."""
-    reference = get_clusters(eg.reference, prefix)
+    reference = get_clusters(eg.reference, places)
     aligned = align_spans(eg.reference, eg.predicted, [span for cluster in reference for span in cluster])
     clusters: List[List[SpanIndices]] = []
     types: List[str] = []
     index: Dict[int, int] = {}
     at = 0
-    for i, (cluster, label) in enumerate(zip(reference, get_types(eg.reference, prefix))):
+    for i, (cluster, label) in enumerate(zip(reference, get_types(eg.reference, places))):
         spans = sorted({span for span in aligned[at : at + len(cluster)] if span is not None})
         at += len(cluster)
         if spans:
@@ -50,10 +52,10 @@ def get_gold_entities(eg: Example, prefix: str) -> GoldEntities:
     return GoldEntities(clusters, types, index)
 
 
-def get_gold_triples(eg: Example, entities: GoldEntities, attr: str) -> List[Tuple[int, str, int]]:
+def get_gold_triples(eg: Example, entities: GoldEntities, places: Places) -> List[Tuple[int, str, int]]:
     """RETURNS (List[Tuple[int, str, int]]): Gold relations between entities that were kept."""
     index = entities.index
-    data = get_relation_data(eg.reference, attr) or []
+    data = get_relation_data(eg.reference, places) or []
     return [(index[d["head"]], d["label"], index[d["tail"]]) for d in data if d["head"] in index and d["tail"] in index]
 
 
@@ -69,7 +71,11 @@ def make_entity_batch(
     labels: Optional[Sequence[Sequence[int]]] = None,
     sentences: Optional[Sequence[Ints1d]] = None,
 ) -> EntityBatch:
-    """Flatten entities of a batch.
+    """Flatten the entities of a batch.
+
+    Document 0 with the entities {2-3, 5-6} and {7-8}, document 1 with {0-1} become:
+        mentions  2-3 5-6 7-8 0-1     entity  0 0 1 2
+        doc       0   0   0   1       doc of the entities  0 0 1
 
     clusters: Mentions of each entity of each document.
     labels (Optional[Sequence[Sequence[int]]]): Number of each entity's type; None where types do not matter.

@@ -5,13 +5,12 @@ from typing import Any, Dict
 from spacy.language import Language
 from thinc.api import Model
 
-from ..attributes import install_extensions
+from ..doc.extensions import install_extensions
+from ..doc.places import SETTINGS
 from ..models.transformer.listener import DocreListener
 from .adopt import DocreAdopt
 from .docre_pipe import DocrePipe
 from .transformer import DocreTransformer
-
-KEYS = ("spans_key", "span_cluster_prefix", "relations_attr", "entities_attr")
 
 
 def rename_components(nlp: Language, prefix: str) -> None:
@@ -32,11 +31,11 @@ def rename_components(nlp: Language, prefix: str) -> None:
                 node.upstream_name = new.get(node.upstream_name, node.upstream_name)
         if name in new:
             pipe.name = new[name]
-            keys = {key: f"{prefix}_{pipe.cfg[key]}" for key in KEYS if key in pipe.cfg}
-            pipe.cfg.update(keys)
-            config.update({key: value for key, value in keys.items() if key in config})
-            if "relations_attr" in keys:
-                install_extensions(keys["relations_attr"], keys["entities_attr"], keys["span_cluster_prefix"])
+            names = {key: f"{prefix}_{pipe.cfg[key]}" for key in SETTINGS.values() if key in pipe.cfg}
+            pipe.cfg.update(names)
+            config.update({key: value for key, value in names.items() if key in config})
+            if "relations_attr" in names:
+                install_extensions(pipe.places)
         nlp.get_pipe_config(name).update(config)
     for name in ours:
         nlp.rename_pipe(name, new[name])

@@ -1,7 +1,8 @@
 """The shared encoder component."""
 
+import contextlib
 from functools import partial
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence
 
 import srsly
 import torch
@@ -18,6 +19,8 @@ from ..layers.planes import Gradients
 from ..models.transformer.listener import DocreListener, batch_id, output_key
 from ..models.transformer.stock import AdoptedListener, adopt_listeners, find_wildcards, name_upstream
 from .batching import batch_by_items, pipe_batches
+
+KEEP = -1  # among the readers of an output: none, so that it is kept
 
 DEFAULT_MODEL = {"@architectures": "spacy-docre.TransformerModel.v1", "name": "bert-base-cased"}
 
@@ -68,7 +71,7 @@ class DocreTransformer(Transformer):
         self.cfg["adopt_wildcards"] = adopt_wildcards
         self.model: Any = model  # gives EncodedBatch where the base class has FullTransformerBatch
         self._pending: Optional[_PendingBatch] = None
-        self._owed: Optional[Optimizer] = None
+        self._unused_optimizer: Optional[Optimizer] = None  # of an update whose gradients came later
 
     def find_listeners(self, component: Any) -> None:
         """Adopt the listeners of a component, docre or stock, that name exactly this transformer."""
@@ -82,14 +85,14 @@ class DocreTransformer(Transformer):
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 16) -> Iterator[Doc]:
         """Encode a stream of Docs, in batches of about `max_batch_items` tokens, in order."""
         batches = batch_by_items(stream, len, self.cfg["max_batch_items"], batch_size)
-        yield from pipe_batches(_Streaming(self), batches, self.get_error_handler())
+        yield from pipe_batches(self, batches, self.get_error_handler(), partial(self.set_annotations, streaming=True))
 
     def __call__(self, doc: Doc) -> Doc:
         return next(iter(pipe_batches(self, [[doc]], self.get_error_handler())), doc)
 
     def predict(self, docs: Iterable[Doc]) -> List[DocEncoding]:  # type: ignore[override]
         """RETURNS (List[DocEncoding]): Encoder output of each Doc, to be set by `set_annotations`."""
-        self._settle()
+        self._finish_pending()
         return self.model.predict(list(docs)).split()
 
     def set_annotations(  # type: ignore[override]
@@ -97,9 +100,9 @@ class DocreTransformer(Transformer):
     ) -> None:
         """Leave the encoder's output on the Docs until all listening components have read it.
 
-        streaming (bool): Whether to count on those only that take part in a stream of Docs at the moment, and on stock
-            components, which do not say so. Neither names nor the pipeline would tell: components are renamed,
-            disabled, and sourced into several pipelines.
+        streaming (bool): Whether to wait only for components that take part in a stream of Docs now, and for stock
+            ones, which do not tell. Names or the pipeline cannot tell either: components are renamed, disabled, and
+            sourced into several pipelines.
         """
         listeners: List[Any] = self.listeners
         if streaming and any(listener.n_streams for listener in listeners):
@@ -107,6 +110,19 @@ class DocreTransformer(Transformer):
         for doc, encoding in zip(docs, predictions):
             encoding.readers.update(map(id, listeners))
             doc.user_data[output_key(self.name)] = encoding
+
+    @contextlib.contextmanager
+    def keep_output(self, docs: Sequence[Doc]) -> Iterator[None]:
+        """Encode Docs, and keep the output on them for a while, whoever reads it."""
+        encodings = self.predict(docs)
+        for encoding in encodings:
+            encoding.readers.add(KEEP)
+        self.set_annotations(docs, encodings)
+        try:
+            yield
+        finally:
+            for doc in docs:
+                doc.user_data.pop(output_key(self.name), None)
 
     def update(
         self,
@@ -121,11 +137,11 @@ class DocreTransformer(Transformer):
         losses.setdefault(self.name, 0.0)
         examples = list(examples)
         validate_examples(examples, "DocreTransformer.update")
-        self._settle()
+        self._finish_pending()
         docs = [eg.predicted for eg in examples]
         encoded, backprop = self.model.begin_update(docs)
         self._pending = _PendingBatch(backprop, losses, self.name)
-        self._owed = sgd
+        self._unused_optimizer = sgd
         ids = batch_id(docs)
         for listener in self.listeners:
             listener.receive(ids, encoded, self._pending.add)
@@ -134,25 +150,25 @@ class DocreTransformer(Transformer):
     def finish_update(self, sgd: Optimizer) -> None:
         """Run the backward pass and let the optimizer change the weights.
 
-        `nlp.update(sgd=...)` calls this before the listeners had their turn: then it is made up for before anything
+        `nlp.update(sgd=...)` calls this before the listeners are updated: then the step is made later, before anything
         else is done with the encoder.
         """
         if self._pending is not None and not self._pending.has_gradient:
-            self._owed = sgd
+            self._unused_optimizer = sgd
         else:
             self._backprop()
         self.model.finish_update(sgd)
 
     def use_params(self, params: Dict[Any, Any]) -> Iterator[None]:
-        self._settle()
+        self._finish_pending()
         yield from super().use_params(params)
 
-    def _settle(self) -> None:
-        """Do what an earlier batch left over. One without a gradient is left alone: its listeners may be to come."""
+    def _finish_pending(self) -> None:
+        """Finish an earlier batch. One without a gradient stays: its listeners may still be updated."""
         if self._pending is not None and self._pending.has_gradient:
             self._backprop()
-            if self._owed is not None:
-                self.model.finish_update(self._owed)
+            if self._unused_optimizer is not None:
+                self.model.finish_update(self._unused_optimizer)
 
     def _backprop(self) -> None:
         if self._pending is not None:
@@ -175,16 +191,16 @@ class DocreTransformer(Transformer):
             listener.set_dim("nO", self.model.get_dim("nO"), force=True)
 
     def _bind_wildcards(self, nlp: Language) -> None:
-        wild = [(name, component) for name, component in nlp.components if find_wildcards(component)]
-        takers = [name for name, component in nlp.components if _takes_wildcards(component)]
-        names = "', '".join(name for name, _ in wild)
-        if wild and not takers:
+        wildcards = [(name, component) for name, component in nlp.components if find_wildcards(component)]
+        transformers = [name for name, component in nlp.components if _takes_wildcards(component)]
+        names = "', '".join(name for name, _ in wildcards)
+        if wildcards and not transformers:
             raise ValueError(Errors.R214.format(listeners=names, name=self.name))
-        if not wild or not self.cfg["adopt_wildcards"]:
+        if not wildcards or not self.cfg["adopt_wildcards"]:
             return
-        if len(takers) > 1:
-            raise ValueError(Errors.R213.format(listeners=names, transformers=", ".join(takers)))
-        for name, component in wild:
+        if len(transformers) > 1:
+            raise ValueError(Errors.R213.format(listeners=names, transformers=", ".join(transformers)))
+        for name, component in wildcards:
             config = nlp.config.interpolate()["components"][name]
             if not name_upstream(component, config, self.name):
                 raise ValueError(Errors.R214.format(listeners=name, name=self.name))
@@ -192,17 +208,17 @@ class DocreTransformer(Transformer):
 
     def __reduce__(self) -> Any:
         """Copies and pickles hold no half-done batch."""
-        self._settle()
+        self._finish_pending()
         self._backprop()
-        self._owed = None
+        self._unused_optimizer = None
         return super().__reduce__()
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
-        self._settle()
+        self._finish_pending()
         return super().to_bytes(exclude=exclude)
 
     def to_disk(self, path: Any, *, exclude: Iterable[str] = ()) -> None:
-        self._settle()
+        self._finish_pending()
         super().to_disk(path, exclude=exclude)
 
 
@@ -210,15 +226,6 @@ def _takes_wildcards(component: Any) -> bool:
     if isinstance(component, DocreTransformer):
         return bool(component.cfg["adopt_wildcards"])
     return isinstance(component, Transformer)
-
-
-class _Streaming:
-    """A transformer at work on a stream; its listeners' components have entered theirs before it sees the first Doc."""
-
-    def __init__(self, transformer: DocreTransformer) -> None:
-        self.name = transformer.name
-        self.predict = transformer.predict
-        self.set_annotations = partial(transformer.set_annotations, streaming=True)
 
 
 class _PendingBatch:

@@ -9,8 +9,10 @@ from spacy.training import Example
 from thinc.api import Model
 
 from ..arrays import Ints1d
-from ..attributes import CLUSTER_PREFIX, MENTIONS_KEY, get_clusters, get_types, has_types, is_given, set_clusters
 from ..batches import EntityBatch
+from ..doc.layers import get_clusters, get_types, has_types, set_clusters
+from ..doc.notes import is_given
+from ..doc.places import DEFAULT
 from ..models.torch_model import ModelInput, Scores
 from .docre_pipe import DEFAULT_MAX_BATCH_ITEMS, LISTENER, LabelledPipe
 from .gold import get_gold_entities, make_entity_batch
@@ -27,8 +29,8 @@ Types = Optional[Tuple[List[str], List[float]]]
     default_config={
         "model": DEFAULT_MODEL,
         "loss_weight": 0.25,
-        "spans_key": MENTIONS_KEY,
-        "span_cluster_prefix": CLUSTER_PREFIX,
+        "spans_key": DEFAULT.mentions,
+        "span_cluster_prefix": DEFAULT.clusters,
         "max_batch_items": DEFAULT_MAX_BATCH_ITEMS,
         "scorer": {"@scorers": "spacy-docre.type_scorer.v1"},
     },
@@ -85,26 +87,24 @@ class DocreTypes(LabelledPipe):
         found: Set[str] = set()
         for eg in get_examples():
             docs = docs or [eg.predicted]
-            found.update(label for label in get_types(eg.reference, self.cfg["span_cluster_prefix"]) if label)
+            found.update(label for label in get_types(eg.reference, self.places) if label)
         self.set_labels(labels, found)
         self._build_model(docs, len(self.labels))
 
     def make_batch(self, docs: Sequence[Doc]) -> EntityBatch:
         """RETURNS (EntityBatch): The Docs' clusters, but none of Docs whose types are given."""
-        prefix = self.cfg["span_cluster_prefix"]
-        return make_entity_batch([[] if is_given(doc, "types") else get_clusters(doc, prefix) for doc in docs])
+        return make_entity_batch([[] if is_given(doc, "types") else get_clusters(doc, self.places) for doc in docs])
 
     def make_training_batch(self, examples: Sequence[Example]) -> Optional[Tuple[EntityBatch, Tuple[Ints1d, Ints1d]]]:
         """RETURNS (Optional[Tuple]): Gold clusters and their types; None where no Example has types."""
-        prefix = self.cfg["span_cluster_prefix"]
         number = {label: i for i, label in enumerate(self.labels)}
         clusters: List[list] = []
         labels: List[List[int]] = []
         for eg in examples:
             clusters.append([])
             labels.append([])
-            if has_types(eg.reference, self.cfg["spans_key"], prefix):
-                entities = get_gold_entities(eg, prefix)
+            if has_types(eg.reference, self.places):
+                entities = get_gold_entities(eg, self.places)
                 self.warn_unknown(entities.types)
                 known = [i for i, label in enumerate(entities.types) if label in number]
                 clusters[-1] = [entities.clusters[i] for i in known]
@@ -124,8 +124,7 @@ class DocreTypes(LabelledPipe):
         return types
 
     def set_annotations(self, docs: Sequence[Doc], predictions: Sequence[Types]) -> None:
-        prefix = self.cfg["span_cluster_prefix"]
         for doc, types in zip(docs, predictions):
             if types is not None:
-                set_clusters(doc, get_clusters(doc, prefix), types[0], prefix, types[1])
+                set_clusters(doc, get_clusters(doc, self.places), *types, places=self.places)
             self.release(doc)

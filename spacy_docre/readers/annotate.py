@@ -7,7 +7,7 @@ import numpy
 from spacy.tokens import Doc
 
 from ..arrays import SpanIndices
-from ..attributes import set_clusters, set_mentions
+from ..doc.layers import set_clusters, set_mentions
 from .faults import Faults
 
 

@@ -3,7 +3,7 @@
 import warnings
 from itertools import islice
 from pathlib import Path
-from typing import Callable, Iterable, Iterator, List, Optional, Sequence, Union
+from typing import Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Union
 
 import numpy
 import spacy
@@ -11,29 +11,31 @@ from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 
-from ..attributes import (
-    GIVEN_ATTR,
+from ..doc.align import align_spans, check_same_text, token_offsets
+from ..doc.copying import copy_layers, move_layers
+from ..doc.layers import (
     LAYERS,
-    TITLE_ATTR,
     get_clusters,
     get_mentions,
     get_types,
     has_clusters,
     has_mentions,
-    has_relations,
     has_types,
     set_clusters,
     set_mentions,
 )
+from ..doc.notes import GIVEN_ATTR, TITLE_ATTR
+from ..doc.places import DEFAULT, Places, find_places
+from ..doc.records import has_relations
+from ..doc.sentences import has_sentences
 from ..errors import Errors, Warnings
-from .align import align_spans, check_same_text, token_offsets
 from .annotate import set_sent_starts
 from .jsonl import read_jsonl
 from .sources import Source
 
-HAS_LAYER = {
-    "tokens": lambda doc: True,
-    "sents": lambda doc: doc.has_annotation("SENT_START"),
+HAS_LAYER: Dict[str, Callable[[Doc, Places], bool]] = {
+    "tokens": lambda doc, places: True,
+    "sents": lambda doc, places: has_sentences(doc),
     "mentions": has_mentions,
     "clusters": has_clusters,
     "types": has_types,
@@ -47,9 +49,12 @@ IMPLIED = {"clusters": ("mentions",), "types": ("mentions", "clusters")}
 def create_docre_corpus(
     path: Union[str, Callable[[Language], Iterable[Doc]], None],
     *,
-    given: List[str] = [],  # noqa: B006
+    given: List[str] = [],
     limit: int = 0,
-    require: List[str] = [],  # noqa: B006
+    require: List[str] = [],
+    spans_key: str = DEFAULT.mentions,
+    span_cluster_prefix: str = DEFAULT.clusters,
+    relations_attr: str = DEFAULT.relations,
 ) -> "DocreCorpus":
     """Create a reader of .spacy files, like `spacy.Corpus.v1` plus gold layers that predictions start from.
 
@@ -59,13 +64,22 @@ def create_docre_corpus(
         Clusters bring their mentions, types their clusters.
     limit (int): Number of documents to read; 0 for all.
     require (List[str]): Gold layers without which a document is left out: those above, and relations.
+    spans_key (str): Key of `doc.spans` that holds the gold mentions in the files.
+    span_cluster_prefix (str): Prefix of the keys of `doc.spans` that hold the gold clusters.
+    relations_attr (str): Name of the Doc extension that shows the gold relations.
     RAISES (ValueError): If a layer is unknown.
     """
-    return DocreCorpus(path, given=given, limit=limit, require=require)
+    places = Places(mentions=spans_key, clusters=span_cluster_prefix, relations=relations_attr)
+    return DocreCorpus(path, given=given, limit=limit, require=require, places=places)
 
 
 class DocreCorpus:
-    """Yield an Example per document; see `create_docre_corpus` for the arguments."""
+    """Yield an Example per document; see `create_docre_corpus` for the arguments.
+
+    Gold layers go to the places that the pipeline's components name, whatever their places in the files.
+
+    places (Places): Where the gold layers are kept in the files.
+    """
 
     def __init__(
         self,
@@ -74,6 +88,7 @@ class DocreCorpus:
         given: Sequence[str] = (),
         limit: int = 0,
         require: Sequence[str] = (),
+        places: Places = DEFAULT,
     ) -> None:
         for layer in given:
             if layer not in LAYERS:
@@ -86,6 +101,7 @@ class DocreCorpus:
         self.given = [layer for layer in LAYERS if layer in wanted]
         self.limit = limit
         self.require = list(require)
+        self.places = places
 
     def __call__(self, nlp: Language) -> Iterator[Example]:
         """YIELDS (Example): Gold document as reference; as predicted its text, tokenised by the pipeline.
@@ -95,14 +111,17 @@ class DocreCorpus:
         n_read = n_lost = n_yielded = 0
         for reference in self.read(nlp):
             n_read += 1
-            if not all(HAS_LAYER[layer](reference) for layer in self.require):
+            if not all(HAS_LAYER[layer](reference, self.places) for layer in self.require):
                 continue
             if self.limit and n_yielded >= self.limit:
                 break
             predicted = self.make_predicted(nlp, reference)
-            if "mentions" in self.given and has_mentions(reference):
-                n_lost += len(get_mentions(reference)) - len(get_mentions(predicted))
+            if "mentions" in self.given and has_mentions(reference, self.places):
+                n_found = len(get_mentions(predicted, find_places(nlp)[0]))
+                n_lost += len(get_mentions(reference, self.places)) - n_found
             n_yielded += 1
+            for places in find_places(nlp):
+                copy_layers(reference, self.places, places)
             yield Example(predicted, reference)
         if not n_read:
             raise ValueError(Errors.R107.format(path=self.path))
@@ -116,7 +135,7 @@ class DocreCorpus:
             return
         for path in find_files(self.path):
             if path.suffix == ".jsonl":
-                yield from Source(read_jsonl, str(path))(nlp)
+                yield from (move_layers(doc, DEFAULT, self.places) for doc in Source(read_jsonl, str(path))(nlp))
                 continue
             try:
                 docs = DocBin().from_disk(path).get_docs(nlp.vocab)
@@ -129,7 +148,7 @@ class DocreCorpus:
         """RETURNS (Doc): The text of a gold document with the given layers, which are recorded on it. A layer that
         the gold document lacks is not given. Clusters that lose all mentions to the tokenisation are dropped.
         """
-        given = [layer for layer in self.given if HAS_LAYER[layer](reference)]
+        given = [layer for layer in self.given if HAS_LAYER[layer](reference, self.places)]
         if "tokens" in given:
             words = [token.text for token in reference]
             predicted = Doc(nlp.vocab, words=words, spaces=[bool(token.whitespace_) for token in reference])
@@ -137,14 +156,23 @@ class DocreCorpus:
             predicted = nlp.make_doc(reference.text)
         if "sents" in given:
             _give_sents(reference, predicted)
-        if "mentions" in given:
-            aligned = align_spans(reference, predicted, get_mentions(reference))
-            set_mentions(predicted, [span for span in aligned if span])
-        if "clusters" in given:
-            _give_clusters(reference, predicted, with_types="types" in given)
+        for places in find_places(nlp):
+            if "mentions" in given:
+                aligned = align_spans(reference, predicted, get_mentions(reference, self.places))
+                set_mentions(predicted, [span for span in aligned if span], places=places)
+            if "clusters" in given:
+                self._give_clusters(reference, predicted, places, with_types="types" in given)
         predicted._.set(GIVEN_ATTR, given)
         predicted._.set(TITLE_ATTR, reference._.get(TITLE_ATTR))
         return predicted
+
+    def _give_clusters(self, reference: Doc, predicted: Doc, places: Places, with_types: bool) -> None:
+        clusters, types = get_clusters(reference, self.places), get_types(reference, self.places)
+        aligned = iter(align_spans(reference, predicted, [span for cluster in clusters for span in cluster]))
+        given = [[span for span in islice(aligned, len(cluster)) if span] for cluster in clusters]
+        kept = [i for i, spans in enumerate(given) if spans]
+        labels = [types[i] for i in kept] if with_types else None
+        set_clusters(predicted, [given[i] for i in kept], labels, places=places)
 
 
 def find_files(paths: Optional[str]) -> List[Path]:
@@ -176,12 +204,3 @@ def _give_sents(reference: Doc, predicted: Doc) -> None:
     if len(reference):
         first = numpy.searchsorted(starts, gold[[sent.start for sent in reference.sents]])
         set_sent_starts(predicted, first[first < len(predicted)].tolist())
-
-
-def _give_clusters(reference: Doc, predicted: Doc, with_types: bool) -> None:
-    clusters = get_clusters(reference)
-    aligned = iter(align_spans(reference, predicted, [span for cluster in clusters for span in cluster]))
-    given = [[span for span in islice(aligned, len(cluster)) if span] for cluster in clusters]
-    types = get_types(reference)
-    kept = [i for i, spans in enumerate(given) if spans]
-    set_clusters(predicted, [given[i] for i in kept], [types[i] for i in kept] if with_types else None)

@@ -7,7 +7,8 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
-from ..attributes import TITLE_ATTR, relation_record, set_relation_data
+from ..doc.notes import TITLE_ATTR
+from ..doc.records import RelationRecord, relation_record, set_relation_data
 from ..errors import Errors
 from .annotate import annotate_entities
 from .checks import Malformed, PathLike, expect, is_index, is_text, load_json
@@ -169,7 +170,7 @@ def _make_relations(
     rel_info: Optional[Dict[str, str]],
     strict: bool,
     faults: Faults,
-) -> List[Dict[str, Any]]:
+) -> List[RelationRecord]:
     """Build the plain data of all relations; those that can't be kept are counted."""
     evidence: Dict[Tuple[int, str, int], Set[int]] = {}
     for label in record["labels"]:

@@ -1,81 +1,16 @@
 """Our own JSONL, one document a line. Offsets count code points; an absent key means "not annotated", [] "none"."""
 
-import json
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Iterator, Optional, Tuple
 
 import spacy
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from ..attributes import (
-    CLUSTER_PREFIX,
-    MENTIONS_KEY,
-    RELATIONS_ATTR,
-    TITLE_ATTR,
-    get_clusters,
-    get_relation_data,
-    get_types,
-    has_clusters,
-)
 from ..errors import Errors
-from .align import token_offsets
 from .checks import PathLike, parse_json
 from .faults import Faults
 from .records import read_records
-
-# Writing
-
-
-def write_jsonl(docs: Iterable[Doc], path: PathLike, **names: str) -> None:
-    """Write one document a line; see `doc_to_record`."""
-    with Path(path).open("w", encoding="utf8", newline="\n") as file:
-        for doc in docs:
-            file.write(json.dumps(doc_to_record(doc, **names), ensure_ascii=False) + "\n")
-
-
-def doc_to_record(
-    doc: Doc, *, key: str = MENTIONS_KEY, prefix: str = CLUSTER_PREFIX, attr: str = RELATIONS_ATTR
-) -> Dict[str, Any]:
-    """Turn a Doc into plain data. Mentions outside of any cluster have no place in it.
-
-    key, prefix, attr (str): Where mentions, clusters and relations lie, if not in the usual places.
-    RETURNS (Dict[str, Any]): One line of JSONL. Layers the Doc lacks are absent.
-    """
-    record: Dict[str, Any] = {}
-    if doc._.get(TITLE_ATTR) is not None:
-        record["id"] = doc._.get(TITLE_ATTR)
-    record["text"] = doc.text
-    if doc.has_annotation("SENT_START"):
-        record["sents"] = [[sent.start_char, sent.end_char] for sent in doc.sents]
-    starts, ends = (offsets.tolist() for offsets in token_offsets(doc))
-
-    def chars(span: Sequence[int]) -> List[int]:
-        return [starts[span[0]], ends[span[1] - 1]]
-
-    if has_clusters(doc, key, prefix):
-        labels = get_types(doc, prefix)
-        record["entities"] = [
-            {**({"label": label} if label else {}), "mentions": [chars(span) for span in spans]}
-            for label, spans in zip(labels, get_clusters(doc, prefix))
-        ]
-    relations = get_relation_data(doc, attr)
-    if relations is not None:
-        record["relations"] = [
-            {
-                **relation,
-                "sentences": list(relation["sentences"]),
-                "evidence": [
-                    {"head": chars(e["head"]), "tail": chars(e["tail"]), "weight": e["weight"]}
-                    for e in relation["evidence"]
-                ],
-            }
-            for relation in relations
-        ]
-    return record
-
-
-# Reading
 
 
 def read_jsonl(

@@ -10,9 +10,10 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from ..arrays import SpanIndices
-from ..attributes import TITLE_ATTR, relation_record, set_relation_data
+from ..doc.align import token_offsets
+from ..doc.notes import TITLE_ATTR
+from ..doc.records import RelationRecord, relation_record, set_relation_data
 from ..errors import Errors
-from .align import token_offsets
 from .annotate import annotate_entities, set_sent_starts
 from .checks import Malformed, expect, is_index, is_range, is_share, is_text
 from .faults import Faults
@@ -20,7 +21,7 @@ from .faults import Faults
 Chars = Tuple[int, int]
 
 KEYS = {"id", "text", "sents", "entities", "relations"}
-ENTITY_KEYS = {"label", "mentions"}
+ENTITY_KEYS = {"label", "mentions", "text"}
 RELATION_KEYS = {"head", "label", "kb_id", "tail", "score", "sentences", "evidence"}
 
 
@@ -213,8 +214,8 @@ class _DocMaker:
 
     def make_relations(
         self, tokens: "_TokenIndex", entity_ids: Dict[int, int], sent_ids: Dict[int, int]
-    ) -> List[Dict[str, Any]]:
-        records: Dict[Tuple[int, str, int], Dict[str, Any]] = {}
+    ) -> List[RelationRecord]:
+        records: Dict[Tuple[int, str, int], RelationRecord] = {}
         for i, relation in enumerate(self.record["relations"]):
             head, tail, label = relation["head"], relation["tail"], relation["label"]
             if head == tail:

@@ -6,7 +6,11 @@ from typing import Any, Dict, Iterable, Iterator, List, Optional, Set, Tuple
 
 from spacy.tokens import Doc
 
-from ..attributes import get_clusters, get_mentions, get_relation_data, get_title, get_types
+from ..doc.layers import get_clusters, get_mentions, get_types
+from ..doc.notes import get_title
+from ..doc.places import DEFAULT, Places
+from ..doc.records import RelationRecord, get_relation_data
+from ..doc.sentences import has_sentences, number_sentences
 from .corpus import HAS_LAYER
 
 LAYERS = ("sents", "mentions", "clusters", "types", "relations")
@@ -40,25 +44,30 @@ class Statistics:
     texts: Dict[int, str] = field(default_factory=dict)  # by hash, one title
     repeated: List[str] = field(default_factory=list)  # titles of documents whose text was there before
 
-    def add(self, doc: Doc) -> None:
-        """Count one more document."""
+    def add(self, doc: Doc, places: Places = DEFAULT) -> None:
+        """Count one more document.
+
+        places (Places): Where its layers are kept.
+        """
         key = hash(" ".join(doc.text.split()).casefold())
         if key in self.texts:
             self.repeated.append(get_title(doc))
         self.texts.setdefault(key, get_title(doc))
         self.documents += 1
         self.tokens += len(doc)
-        self.without_layer.update(layer for layer in LAYERS if not HAS_LAYER[layer](doc))
-        clusters, types, sentence = get_clusters(doc), get_types(doc), _sentence_of_tokens(doc)
+        self.without_layer.update(layer for layer in LAYERS if not HAS_LAYER[layer](doc, places))
+        clusters, types = get_clusters(doc, places), get_types(doc, places)
+        sentence = number_sentences(doc).tolist() if has_sentences(doc) else []
         self.sentences += max(sentence, default=-1) + 1
         self.entities += len(clusters)
-        self.mentions += len(get_mentions(doc))
+        self.mentions += len(get_mentions(doc, places))
         self.memberships += sum(map(len, clusters))
         self.multi_mention_entities += sum(len(spans) > 1 for spans in clusters)
         self.untyped_entities += sum(not label for label in types)
         self.types.update(label for label in types if label)
-        self.crossing_mentions += sum(bool(sentence) and sentence[s] != sentence[e - 1] for s, e in get_mentions(doc))
-        relations = get_relation_data(doc)
+        if sentence:
+            self.crossing_mentions += sum(sentence[s] != sentence[e - 1] for s, e in get_mentions(doc, places))
+        relations = get_relation_data(doc, places)
         if relations is not None:
             self.pairs += len(clusters) * (len(clusters) - 1)
             self.too_few_entities += len(clusters) < 2
@@ -66,7 +75,7 @@ class Statistics:
                 relations, [{sentence[s] for s, _ in spans} if sentence else set() for spans in clusters]
             )
 
-    def _add_relations(self, relations: List[Dict[str, Any]], sentences: List[Set[int]]) -> None:
+    def _add_relations(self, relations: List[RelationRecord], sentences: List[Set[int]]) -> None:
         """sentences (List[Set[int]]): Where each entity is mentioned."""
         facts: Dict[Tuple[int, str, int], bool] = {}
         for relation in relations:
@@ -178,19 +187,12 @@ REMEDIES = {
 }
 
 
-def count_documents(docs: Iterable[Doc]) -> Statistics:
-    """RETURNS (Statistics): What the documents hold."""
+def count_documents(docs: Iterable[Doc], places: Places = DEFAULT) -> Statistics:
+    """RETURNS (Statistics): What the documents hold in these places."""
     statistics = Statistics()
     for doc in docs:
-        statistics.add(doc)
+        statistics.add(doc, places)
     return statistics
-
-
-def _sentence_of_tokens(doc: Doc) -> List[int]:
-    """RETURNS (List[int]): Number of the sentence of each token; nothing where there are no sentences."""
-    if not HAS_LAYER["sents"](doc):
-        return []
-    return [i for i, sent in enumerate(doc.sents) for _ in range(len(sent))]
 
 
 def _share(part: int, whole: int) -> Optional[float]:

@@ -8,8 +8,8 @@ from typing import AbstractSet, Dict, List, Tuple
 
 import numpy
 
+from ..doc.sets import Cluster
 from .counts import Counts, Tally
-from .layers import Cluster
 
 Overlaps = Dict[Tuple[int, int], int]  # numbers of a predicted and a gold cluster: mentions in both
 

@@ -6,10 +6,12 @@ from typing import Any, Dict, Iterable, List
 from spacy import registry
 from spacy.training import Example
 
-from ..attributes import CLUSTER_PREFIX, MENTIONS_KEY, has_clusters, has_mentions, has_types
+from ..doc.align import check_same_text
+from ..doc.layers import has_clusters, has_mentions, has_types
+from ..doc.places import Places
+from ..doc.sets import cluster_set, entity_set, mention_set
 from .coreference import CONLL, count_coreference
 from .counts import ScorerFn, Tally, add_up, as_keys, compare, intervals, mean_f
-from .layers import check_same_text, cluster_set, entity_set, mention_set
 
 
 @registry.scorers("spacy-docre.mention_scorer.v1")
@@ -45,22 +47,21 @@ def score_entities(examples: Iterable[Example], **cfg: Any) -> Dict[str, Any]:
     return {k: v for score in (score_mentions, score_clusters, score_types) for k, v in score(examples, **cfg).items()}
 
 
-def score_mentions(
-    examples: Iterable[Example], *, spans_key: str = MENTIONS_KEY, bootstrap: int = 0, seed: int = 0, **cfg: Any
-) -> Dict[str, Any]:
+def score_mentions(examples: Iterable[Example], *, bootstrap: int = 0, seed: int = 0, **cfg: Any) -> Dict[str, Any]:
     """Score mentions over the examples whose reference has them.
 
-    spans_key (str): Span group of the mentions.
     bootstrap, seed (int): Draws of documents for a confidence interval, 0 for none, and where they start.
+    cfg (Any): Settings of the component, among them the places of the layers (see `Places.of`).
     RETURNS (Dict[str, Any]): mentions_p, mentions_r, mentions_f; with bootstrap mentions_f_interval.
 
     Source: Eberts and Ulges (EACL 2021), section 4, https://arxiv.org/abs/2102.05980
     """
+    places = Places.of(cfg)
     tallies: List[Tally] = []
     for example in examples:
-        check_same_text(example)
-        if has_mentions(example.reference, spans_key):
-            pred, gold = (mention_set(doc, spans_key) for doc in (example.predicted, example.reference))
+        check_same_text(example.reference, example.predicted)
+        if has_mentions(example.reference, places):
+            pred, gold = (mention_set(doc, places) for doc in (example.predicted, example.reference))
             tallies.append({"mentions_f": compare(pred, gold)})
     return {**as_keys("mentions_f", add_up(tallies)), **intervals(tallies, ["mentions_f"], bootstrap, seed)}
 
@@ -68,26 +69,24 @@ def score_mentions(
 def score_clusters(
     examples: Iterable[Example],
     *,
-    spans_key: str = MENTIONS_KEY,
-    span_cluster_prefix: str = CLUSTER_PREFIX,
     bootstrap: int = 0,
     seed: int = 0,
     **cfg: Any,
 ) -> Dict[str, Any]:
     """Score clusters, singletons among them, over the examples whose reference has them.
 
-    spans_key (str): Span group of the mentions: a reference with an empty one has no clusters, and says so.
-    span_cluster_prefix (str): Prefix of the clusters' span groups.
     bootstrap, seed (int): Draws of documents for confidence intervals, 0 for none, and where they start.
+    cfg (Any): Settings of the component, among them the places of the layers (see `Places.of`).
     RETURNS (Dict[str, Any]): clusters_p/r/f (exact clusters); coref_muc_p/r/f, coref_b3_p/r/f, coref_ceafe_p/r/f and
         coref_conll_f, their mean; the same without singletons: coref_muc_no_singletons_p, ... With bootstrap the
         interval of each F under its key with `_interval`.
     """
+    places = Places.of(cfg)
     tallies: List[Tally] = []
     for example in examples:
-        check_same_text(example)
-        if has_clusters(example.reference, spans_key, span_cluster_prefix):
-            pred, gold = (cluster_set(doc, span_cluster_prefix) for doc in (example.predicted, example.reference))
+        check_same_text(example.reference, example.predicted)
+        if has_clusters(example.reference, places):
+            pred, gold = (cluster_set(doc, places) for doc in (example.predicted, example.reference))
             tallies.append({"clusters_f": compare(pred, gold), **count_coreference(pred, gold)})
     sums = add_up(tallies)
     scores: Dict[str, Any] = {}
@@ -101,23 +100,21 @@ def score_clusters(
 def score_types(
     examples: Iterable[Example],
     *,
-    spans_key: str = MENTIONS_KEY,
-    span_cluster_prefix: str = CLUSTER_PREFIX,
     bootstrap: int = 0,
     seed: int = 0,
     **cfg: Any,
 ) -> Dict[str, Any]:
     """Score entities, cluster and type together, over the examples whose reference types every cluster.
 
-    spans_key (str): Span group of the mentions.
-    span_cluster_prefix (str): Prefix of the clusters' span groups; the labels of their spans are the types.
     bootstrap, seed (int): Draws of documents for a confidence interval, 0 for none, and where they start.
+    cfg (Any): Settings of the component, among them the places of the layers (see `Places.of`).
     RETURNS (Dict[str, Any]): types_p, types_r, types_f; with bootstrap types_f_interval.
     """
+    places = Places.of(cfg)
     tallies: List[Tally] = []
     for example in examples:
-        check_same_text(example)
-        if has_types(example.reference, spans_key, span_cluster_prefix):
-            pred, gold = (entity_set(doc, span_cluster_prefix) for doc in (example.predicted, example.reference))
+        check_same_text(example.reference, example.predicted)
+        if has_types(example.reference, places):
+            pred, gold = (entity_set(doc, places) for doc in (example.predicted, example.reference))
             tallies.append({"types_f": compare(pred, gold)})
     return {**as_keys("types_f", add_up(tallies)), **intervals(tallies, ["types_f"], bootstrap, seed)}

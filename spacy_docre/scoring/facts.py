@@ -13,9 +13,10 @@ import srsly
 from spacy.strings import get_string_id
 from spacy.tokens import Doc
 
-from ..attributes import CLUSTER_PREFIX, RELATIONS_ATTR, get_relation_data
+from ..doc.places import DEFAULT, Places
+from ..doc.records import get_relation_data
+from ..doc.sets import Cluster, triple_set
 from ..errors import Errors
-from .layers import Cluster, triple_set
 
 NamedFact = Tuple[str, str, str]  # head name, relation label, tail name
 Facts = Collection[Union[int, NamedFact]]  # as hashes, as names, or both mixed
@@ -30,17 +31,18 @@ def mention_names(text: str, cluster: Cluster) -> Set[str]:
     return {" ".join(text[start:end].split()) for start, end in cluster}
 
 
-def collect_facts(docs: Iterable[Doc], *, prefix: str = CLUSTER_PREFIX, attr: str = RELATIONS_ATTR) -> Set[NamedFact]:
+def collect_facts(docs: Iterable[Doc], places: Places = DEFAULT) -> Set[NamedFact]:
     """List every pair of mention names that the data state a relation for, in DocRED's reading: each name of the head
     with each name of the tail.
 
     docs (Iterable[Doc]): Gold documents, usually the training data. May be a generator.
+    places (Places): Where their layers are kept.
     RETURNS (Set[NamedFact]): (head name, relation label, tail name).
     """
     facts: Set[NamedFact] = set()
     for doc in docs:
         text = doc.text
-        for (head, _), label, (tail, _) in triple_set(doc, prefix, attr):
+        for (head, _), label, (tail, _) in triple_set(doc, places):
             facts.update(product(mention_names(text, head), (label,), mention_names(text, tail)))
     return facts
 
@@ -56,14 +58,14 @@ def is_known(facts: Facts, text: str, head: Cluster, label: str, tail: Cluster) 
     return any(fact in facts or hash_fact(fact) in facts for fact in named)
 
 
-def count_labels(docs: Iterable[Doc], counts: Dict[str, int], attr: str = RELATIONS_ATTR) -> Iterator[Doc]:
+def count_labels(docs: Iterable[Doc], counts: Dict[str, int], places: Places = DEFAULT) -> Iterator[Doc]:
     """Count the relations of each label as documents pass.
 
     counts (Dict[str, int]): Added to.
     YIELDS (Doc): The documents.
     """
     for doc in docs:
-        for record in get_relation_data(doc, attr) or ():
+        for record in get_relation_data(doc, places) or ():
             counts[record["label"]] = counts.get(record["label"], 0) + 1
         yield doc
 

@@ -1,15 +1,26 @@
 """Scorer of relations: strict, without types, by cut, by label, Ign F1, and evidence."""
 
-from typing import Any, Callable, Dict, Iterable, List, Optional, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from spacy import registry
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from ..attributes import CLUSTER_PREFIX, RELATIONS_ATTR, has_relations
+from ..doc.align import check_same_text
+from ..doc.places import Places
+from ..doc.records import has_relations
+from ..doc.sets import (
+    Cluster,
+    EntityTriple,
+    Offsets,
+    entity_list,
+    find_sentences,
+    find_support,
+    triple_scores,
+    triple_set,
+)
 from .counts import Counts, ScorerFn, Tally, add_up, as_dict, as_keys, compare, intervals
 from .facts import Facts, is_known
-from .layers import Cluster, Offsets, Triple, check_same_text, entity_list, find_sentences, find_support
 
 # By mention counts of head and tail. KMGRE and RSMAN both speak of M2 and mean different cuts.
 MENTION_CUTS: Dict[str, Callable[[int, int], bool]] = {
@@ -32,8 +43,6 @@ def make_relation_scorer() -> ScorerFn:
 def score_relations(
     examples: Iterable[Example],
     *,
-    span_cluster_prefix: str = CLUSTER_PREFIX,
-    relations_attr: str = RELATIONS_ATTR,
     facts: Optional[Facts] = None,
     frequencies: Optional[Dict[str, int]] = None,
     bootstrap: int = 0,
@@ -49,12 +58,11 @@ def score_relations(
     Evidence is a correct (strict) relation with a sentence that supports it, counted in sentences of the reference: a
     predicted one stands for all that it touches. Gold relations without evidence are left out of it.
 
-    span_cluster_prefix (str): Prefix of the clusters' span groups.
-    relations_attr (str): Name of the view on the relations.
     facts (Optional[Facts]): Facts of the training data, see `facts.py`. Without them Ign F1 is None.
     frequencies (Optional[Dict[str, int]]): How often the training data have each label, see `cut_by_frequency`.
         Without them these cuts are None.
     bootstrap, seed (int): Draws of documents for confidence intervals, 0 for none, and where they start.
+    cfg (Any): Settings of the component, among them the places of the layers (see `Places.of`).
     RETURNS (Dict[str, Any]): relations_p/r/f and relations_ign_f (strict), relations_untyped_p/r/f (clusters and label
         only), relations_f_m1, _m2, _m2_rsman, _intra, _inter, _head, _mid, _tail (strict F of a cut),
         relations_per_type (label to its strict p, r and f), evidence_p/r/f. None where there was nothing to find and
@@ -62,12 +70,12 @@ def score_relations(
 
     Source: Eberts and Ulges (EACL 2021), section 4; Ign F1: Yao et al. (ACL 2019), https://arxiv.org/abs/1906.06127
     """
-    by_label = cut_by_frequency(frequencies or {})
+    places, by_label = Places.of(cfg), cut_by_frequency(frequencies or {})
     tallies = []
     for example in examples:
-        check_same_text(example)
-        if has_relations(example.reference, relations_attr):
-            tallies.append(count_relations(example, span_cluster_prefix, relations_attr, facts, by_label))
+        check_same_text(example.reference, example.predicted)
+        if has_relations(example.reference, places):
+            tallies.append(count_relations(example, places, facts, by_label))
     sums = add_up(tallies)
     cuts = [f"relations_f_{name}" for name in CUTS]
     single = ["relations_ign_f", *cuts]
@@ -85,20 +93,18 @@ def score_relations(
     return scores
 
 
-def count_relations(
-    example: Example, prefix: str, attr: str, facts: Optional[Facts], by_label: Dict[str, str]
-) -> Tally:
+def count_relations(example: Example, places: Places, facts: Optional[Facts], by_label: Dict[str, str]) -> Tally:
     """Compare the relations of one document.
 
-    prefix, attr (str): Where clusters and relations lie.
+    places (Places): Where the layers are kept.
     facts (Optional[Facts]): Facts of the training data, if known.
     by_label (Dict[str, str]): Cut of each label by its frequency; empty where that is not known.
     RETURNS (Tally): Counts by the keys of `score_relations`, of each label by (PER_TYPE, label).
     """
     reference = example.reference
-    gold_support = find_support(reference, prefix, attr)
-    pred_support = find_support(example.predicted, prefix, attr)
-    any_type = {c for c, label in entity_list(reference, prefix) if not label}
+    gold_support = find_support(reference, places)
+    pred_support = find_support(example.predicted, places)
+    any_type = find_untyped(reference, places)
     gold, pred = set(gold_support), {_forgive_untyped(t, any_type) for t in pred_support}
     tally: Tally = {
         "relations_f": compare(pred, gold),
@@ -121,6 +127,23 @@ def count_relations(
     return tally
 
 
+def count_above(example: Example, places: Places, thresholds: Sequence[float]) -> Dict[float, Counts]:
+    """Compare the relations of one document as `relations_f` does, for several thresholds on their scores.
+
+    thresholds (Sequence[float]): A predicted relation counts if its score is above.
+    RETURNS (Dict[float, Counts]): Counts by threshold.
+    """
+    gold = triple_set(example.reference, places)
+    any_type = find_untyped(example.reference, places)
+    scores = [(_forgive_untyped(t, any_type), s) for t, s in triple_scores(example.predicted, places).items()]
+    return {least: compare({triple for triple, score in scores if score > least}, gold) for least in thresholds}
+
+
+def find_untyped(reference: Doc, places: Places) -> Set[Cluster]:
+    """RETURNS (Set[Cluster]): Gold entities without a type, which accept any."""
+    return {cluster for cluster, label in entity_list(reference, places) if not label}
+
+
 def cut_by_frequency(frequencies: Dict[str, int]) -> Dict[str, str]:
     """Sort relation labels into the 10 most frequent ("head"), the 20 least frequent ("tail") and the rest ("mid").
     Labels of one frequency go by name. With fewer than 30 labels the head comes first, then the tail.
@@ -137,24 +160,24 @@ def cut_by_frequency(frequencies: Dict[str, int]) -> Dict[str, str]:
     return cuts
 
 
-def _without_types(triples: Set[Triple]) -> Set[Triple]:
+def _without_types(triples: Set[EntityTriple]) -> Set[EntityTriple]:
     return {((head, ""), label, (tail, "")) for (head, _), label, (tail, _) in triples}
 
 
-def _forgive_untyped(triple: Triple, any_type: Set[Cluster]) -> Triple:
+def _forgive_untyped(triple: EntityTriple, any_type: Set[Cluster]) -> EntityTriple:
     """Take the predicted type off entities whose gold has none."""
     (head, head_type), label, (tail, tail_type) = triple
     return (head, "" if head in any_type else head_type), label, (tail, "" if tail in any_type else tail_type)
 
 
-def _evidence(support: Dict[Triple, Set[Offsets]], starts: List[int]) -> Set[Tuple[Triple, int]]:
-    """RETURNS (Set[Tuple[Triple, int]]): Relation and supporting sentence, by the sentences' first characters."""
+def _evidence(support: Dict[EntityTriple, Set[Offsets]], starts: List[int]) -> Set[Tuple[EntityTriple, int]]:
+    """RETURNS (Set[Tuple[EntityTriple, int]]): Relation and supporting sentence, by the sentences' first characters."""
     return {(triple, sent) for triple, sents in support.items() for sent in find_sentences(sents, starts)}
 
 
-def _cuts(reference: Doc, by_label: Dict[str, str]) -> Dict[str, Callable[[Triple], bool]]:
-    """RETURNS (Dict[str, Callable[[Triple], bool]]): Condition of each cut that can be told on this document."""
-    cuts: Dict[str, Callable[[Triple], bool]] = {}
+def _cuts(reference: Doc, by_label: Dict[str, str]) -> Dict[str, Callable[[EntityTriple], bool]]:
+    """RETURNS (Dict[str, Callable[[EntityTriple], bool]]): Condition of each cut that can be told on this document."""
+    cuts: Dict[str, Callable[[EntityTriple], bool]] = {}
     for name, rule in MENTION_CUTS.items():
         cuts[name] = lambda t, rule=rule: rule(len(t[0][0]), len(t[2][0]))  # type: ignore[misc]
     if reference.has_annotation("SENT_START"):

@@ -6,9 +6,12 @@ from typing import Any, Dict, Iterable, List, Optional, Tuple
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from ..attributes import CLUSTER_PREFIX, RELATIONS_ATTR, TITLE_ATTR, get_relation_data
+from ..doc.align import check_same_text
+from ..doc.notes import TITLE_ATTR
+from ..doc.places import DEFAULT, Places
+from ..doc.records import get_relation_data
+from ..doc.sets import Cluster, find_sentences, find_support
 from ..errors import Errors
-from .layers import Cluster, check_same_text, find_sentences, find_support
 
 Record = Dict[str, Any]
 
@@ -18,8 +21,7 @@ def make_submission(
     records: Any,
     *,
     path: Optional[Path] = None,
-    prefix: str = CLUSTER_PREFIX,
-    attr: str = RELATIONS_ATTR,
+    places: Places = DEFAULT,
 ) -> Tuple[List[Record], int]:
     """Write predicted relations as DocRED's scorer reads them.
 
@@ -29,7 +31,7 @@ def make_submission(
     examples (Iterable[Example]): Predicted Docs, and references that were read from that original.
     records (Any): Contents of the original file.
     path (Optional[Path]): Its name, for messages.
-    prefix, attr (str): Where clusters and relations lie on a Doc.
+    places (Places): Where the layers are kept.
     RETURNS (Tuple[List[Record], int]): title, h_idx, t_idx, r, evidence (sentences of the original) of each relation;
         and how many others there are whose entities are not those of the original.
     RAISES (ValueError): If a document is not in the original, or that is no file of DocRED's kind.
@@ -39,15 +41,15 @@ def make_submission(
         found: Dict[Tuple[str, int, int, str], Record] = {}
         n_lost = 0
         for example in examples:
-            check_same_text(example)
+            check_same_text(example.reference, example.predicted)
             reference = example.reference
             title = reference._.get(TITLE_ATTR)
             original = originals.get((title, *(token.text for token in reference)))
             if original is None:
                 raise ValueError(Errors.R132.format(path=path, title=title))
-            places, starts = locate(original, reference)
-            for record in list_predictions(example.predicted, starts, prefix, attr):
-                head, tail = places.get(record.pop("head")), places.get(record.pop("tail"))
+            vertices, starts = locate(original, reference)
+            for record in list_predictions(example.predicted, starts, places):
+                head, tail = vertices.get(record.pop("head")), vertices.get(record.pop("tail"))
                 if head is None or tail is None:
                     n_lost += 1
                 else:
@@ -77,9 +79,9 @@ def locate(original: Record, reference: Doc) -> Tuple[Dict[Cluster, int], List[i
     return places, [chars[i] for i in first[:-1]]
 
 
-def list_predictions(doc: Doc, starts: List[int], prefix: str, attr: str) -> Iterable[Record]:
+def list_predictions(doc: Doc, starts: List[int], places: Places) -> Iterable[Record]:
     """YIELDS (Record): Clusters of head and tail, id of the relation (its label if it has none), and the sentences of
     the original that support it."""
-    ids = {data["label"]: data.get("kb_id") or data["label"] for data in get_relation_data(doc, attr) or ()}
-    for ((head, _), label, (tail, _)), support in find_support(doc, prefix, attr).items():
+    ids = {data["label"]: data.get("kb_id") or data["label"] for data in get_relation_data(doc, places) or ()}
+    for ((head, _), label, (tail, _)), support in find_support(doc, places).items():
         yield {"head": head, "tail": tail, "r": ids[label], "evidence": sorted(find_sentences(support, starts))}

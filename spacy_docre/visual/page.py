@@ -1,5 +1,6 @@
 """Docs as one HTML page or fragment that needs no network."""
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Iterable, Optional, Sequence, Union
 
@@ -7,7 +8,7 @@ import jinja2
 from spacy.tokens import Doc
 from spacy.util import is_in_jupyter
 
-from ..attributes import CLUSTER_PREFIX, RELATIONS_ATTR
+from ..doc.places import DEFAULT, Places
 from ..errors import Errors
 from .nesting import Closing, Opening
 from .view import MentionWeights, choose_colours, view_doc
@@ -19,8 +20,9 @@ def render(
     page: bool = False,
     jupyter: Optional[bool] = None,
     mention_weights: Optional[Sequence[Optional[MentionWeights]]] = None,
-    prefix: str = CLUSTER_PREFIX,
-    attr: str = RELATIONS_ATTR,
+    places: Places = DEFAULT,
+    prefix: Optional[str] = None,
+    attr: Optional[str] = None,
 ) -> Optional[str]:
     """Show entities and relations of documents: the text, a table of relations, their graph.
 
@@ -29,7 +31,8 @@ def render(
     jupyter (Optional[bool]): Show the result in the notebook instead of returning it; None: where there is one.
     mention_weights (Optional[Sequence[Optional[MentionWeights]]]): For heatmaps, for each document: from the label of a
         relation to a weight of each mention, those of one entity after those of the one before.
-    prefix, attr (str): Where clusters and relations lie on the Docs, if not in the usual places.
+    places (Places): Where the layers are kept on the Docs.
+    prefix, attr (Optional[str]): Former spelling of places.clusters and places.relations, until 0.3.
     RETURNS (Optional[str]): HTML; None if it is shown.
     RAISES (ValueError): If the weights do not fit the documents.
     """
@@ -37,8 +40,9 @@ def render(
     weights = [None] * len(docs) if mention_weights is None else list(mention_weights)
     if len(weights) != len(docs):
         raise ValueError(Errors.R161.format(n=len(weights), n_docs=len(docs)))
-    colours = choose_colours(docs, prefix)
-    views = [view_doc(doc, colours, w, prefix=prefix, attr=attr) for doc, w in zip(docs, weights)]
+    places = replace(places, clusters=prefix or places.clusters, relations=attr or places.relations)
+    colours = choose_colours(docs, places)
+    views = [view_doc(doc, colours, w, places) for doc, w in zip(docs, weights)]
     if jupyter or (jupyter is None and is_in_jupyter()):
         from IPython.display import HTML, display
 

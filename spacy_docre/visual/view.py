@@ -7,9 +7,11 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 from spacy.tokens import Doc
 
 from ..arrays import Floats1d
-from ..attributes import TITLE_ATTR, get_entities, get_relations, get_sentences
+from ..doc.notes import TITLE_ATTR
+from ..doc.places import DEFAULT, Places
+from ..doc.sentences import get_sentences
+from ..doc.views import Entity, Relation, get_entities, get_relations
 from ..errors import Errors
-from ..ty import Entity, Relation
 from .graph import Graph, draw_graph
 from .nesting import Piece, Stretch, nest
 
@@ -86,16 +88,16 @@ class DocView:
 
 
 def view_doc(
-    doc: Doc, colours: Mapping[str, int], weights: Optional[MentionWeights], *, prefix: str, attr: str
+    doc: Doc, colours: Mapping[str, int], weights: Optional[MentionWeights], places: Places = DEFAULT
 ) -> DocView:
     """Collect what is shown of a document.
 
     colours (Mapping[str, int]): Colour of each entity type; see `choose_colours`.
     weights (Optional[MentionWeights]): For heatmaps.
-    prefix, attr (str): Where clusters and relations lie on the Doc.
+    places (Places): Where the layers are kept on the Doc.
     RAISES (ValueError): If there are not as many weights as mentions.
     """
-    found = get_entities(doc, prefix)
+    found = get_entities(doc, places)
     sentences = get_sentences(doc) if len(doc) else []
     entities = _view_entities(found, colours)
     mentions = tuple(m for e in entities for m in e.mentions)
@@ -104,8 +106,7 @@ def view_doc(
     stretches += [Stretch(s.start_char, s.end_char, "mention", m.id) for m, s in zip(mentions, spans)]
     number = {s.start: i for i, s in enumerate(sentences)}
     relations = tuple(
-        _view_relation(i, relation, entities, number)
-        for i, relation in enumerate(get_relations(doc, attr=attr, prefix=prefix))
+        _view_relation(i, relation, entities, number) for i, relation in enumerate(get_relations(doc, places))
     )
     return DocView(
         title=doc._.get(TITLE_ATTR) or "",
@@ -121,9 +122,9 @@ def view_doc(
     )
 
 
-def choose_colours(docs: Sequence[Doc], prefix: str) -> Dict[str, int]:
+def choose_colours(docs: Sequence[Doc], places: Places) -> Dict[str, int]:
     """RETURNS (Dict[str, int]): Colour of each entity type. The same type has the same one in all documents."""
-    types = {entity.label for doc in docs for entity in get_entities(doc, prefix)}
+    types = {entity.label for doc in docs for entity in get_entities(doc, places)}
     return {label: i % N_COLOURS for i, label in enumerate([*KNOWN_TYPES, *sorted(types - {*KNOWN_TYPES})])}
 
 

@@ -17,12 +17,12 @@ from spacy.training.initialize import init_nlp
 from thinc.api import Adam, Config, fix_random_seed
 
 from spacy_docre.attributes import get_clusters, get_types, set_clusters
-from spacy_docre.cli.config import make_config, read_config
 from spacy_docre.models.relation_head import Explains
 from spacy_docre.models.relation_model import relation_scores
 from spacy_docre.models.torch_model import encode, get_module
 from spacy_docre.readers.corpus import create_docre_corpus
 from spacy_docre.readers.jsonl import read_jsonl
+from spacy_docre.training.configs import make_config, read_config
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "heads.md").read_text(encoding="utf8")

@@ -16,8 +16,9 @@ from thinc.api import Adam
 
 from spacy_docre.attributes import cluster_keys, set_clusters, set_mentions, set_relation_data
 from spacy_docre.pipeline.clusters import candidate_pairs, group_spans, link, same_cluster
-from spacy_docre.pipeline.mentions import draw_negatives, enumerate_spans
-from spacy_docre.pipeline.relations import all_pairs, keep_best, near_pairs
+from spacy_docre.pipeline.entity_pairs import all_pairs, near_pairs
+from spacy_docre.pipeline.evidence import keep_best
+from spacy_docre.pipeline.mentions import draw_negative_spans, enumerate_spans
 from toy import make_doc
 
 from .conftest import finish, layers_of
@@ -153,7 +154,7 @@ def test_negatives_are_no_mentions_and_half_lie_inside_some(gold, n):
     gold_spans = numpy.asarray([(s, s + k) for s, k in sorted(gold)], dtype="int64").reshape(-1, 2)
     doc = Doc(spacy.blank("en").vocab, words=["w"] * 16)
     candidates = enumerate_spans(doc, 4)
-    drawn = draw_negatives(candidates, gold_spans, n)
+    drawn = draw_negative_spans(candidates, gold_spans, n)
     known = {tuple(span) for span in gold_spans.tolist()}
     chosen = [tuple(span) for span in drawn.tolist()]
     assert len(set(chosen)) == len(chosen) and not known & set(chosen)
@@ -413,11 +414,11 @@ def test_documents_without_relations_train_the_rest(nlp: Language, sample_docs):
     reference = sample_docs[0].copy()
     set_relation_data(reference, None)
     example = Example(nlp.make_doc(reference.text), reference)
-    before = {k: v.clone() for k, v in nlp.get_pipe("docre_relations").model.shims[0].module.state_dict().items()}
+    before = {k: v.clone() for k, v in nlp.get_pipe("docre_relations").module.state_dict().items()}
     losses: dict = {}
     nlp.update([example], sgd=Adam(0.01, L2=0.01), losses=losses)
     assert losses["docre_relations"] == 0 and losses["docre_mentions"] > 0 and losses["docre_clusters"] > 0
-    after = nlp.get_pipe("docre_relations").model.shims[0].module.state_dict()
+    after = nlp.get_pipe("docre_relations").module.state_dict()
     assert all(torch.equal(before[k], after[k]) for k in before)
 
 
@@ -426,7 +427,7 @@ def test_every_parameter_gets_a_gradient(nlp: Language, sample_docs):
     nlp.update(examples, sgd=False, annotates=["sentencizer"])
     nlp.get_pipe("docre_transformer")._backprop()
     for name in COMPONENTS:
-        module = nlp.get_pipe(name).model.shims[0].module
+        module = nlp.get_pipe(name).module
         assert [n for n, p in module.named_parameters() if p.grad is None or not p.grad.any()] == []
     encoder = nlp.get_pipe("docre_transformer").model.shims[0]._model
     untouched = {n for n, p in encoder.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())}

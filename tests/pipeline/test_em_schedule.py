@@ -4,6 +4,7 @@ from typing import Any, Dict, List
 
 import pytest
 import spacy
+import srsly
 import torch
 from spacy.language import Language
 from spacy.tokens import Doc
@@ -13,10 +14,11 @@ from spacy.training.loop import train_while_improving
 from spacy.util import registry
 from thinc.api import Adam, fix_random_seed
 
-from spacy_docre.cli.config import make_config
 from spacy_docre.packed.pipeline import pack_pipeline, unpack_pipeline
-from spacy_docre.pipeline.em_schedule import create_em_schedule, phase_by_steps, start_state
+from spacy_docre.pipeline.phases import PhasedRelations, Phases
 from spacy_docre.readers.corpus import create_docre_corpus
+from spacy_docre.training.configs import make_config
+from spacy_docre.training.em_schedule import create_em_schedule
 from toy import make_doc
 
 from .conftest import finish
@@ -78,7 +80,7 @@ def parts(nlp: Language) -> Dict[str, Dict[str, torch.Tensor]]:
     def weights(module: Any) -> Dict[str, torch.Tensor]:
         return {name: p.detach().clone() for name, p in module.named_parameters()}
 
-    module = model.shims[0].module
+    module = nlp.get_pipe(RELATIONS).module
     found = {"extractor": weights(module.extractor), "classifier": weights(module.classifier)}
     first = nlp.get_pipe(TRANSFORMER).model if nlp.has_pipe(TRANSFORMER) else model.layers[0]
     for name, encoder in zip(("encoder", "own encoder"), (first, *model.layers[1:])):
@@ -111,7 +113,7 @@ def test_a_phase_changes_what_it_trains_and_no_bit_else(make_kmgre, sample_corpu
         # A shared encoder learns from whoever reads it and is live.
         assert found["encoder"] == (phase != "E" or encoder == "shared")
         assert encoder == "shared" or found["own encoder"] == (phase != "M")
-    assert pipe.cfg["em"] == {"phase": "E", "warmup": 2, "E": 4, "M": 2}
+    assert pipe.phases.to_dict() == {"phase": "E", "warmup": 2, "E": 4, "M": 2}
 
 
 def test_only_the_live_part_reaches_the_shared_encoder(make_kmgre, sample_corpus):
@@ -131,7 +133,7 @@ def test_only_the_live_part_reaches_the_shared_encoder(make_kmgre, sample_corpus
         grads = [p.grad.flatten() for p in transformer.parameters() if p.grad is not None]
         gradients.append(torch.cat(grads))
         transformer.zero_grad(set_to_none=True)
-        nlp.get_pipe(RELATIONS).model.shims[0].module.zero_grad(set_to_none=True)
+        nlp.get_pipe(RELATIONS).module.zero_grad(set_to_none=True)
     both, e, m = gradients
     assert e.abs().max() > 0 and m.abs().max() > 0 and torch.allclose(both, e + m, atol=1e-6)
 
@@ -140,7 +142,7 @@ def test_only_the_live_part_reaches_the_shared_encoder(make_kmgre, sample_corpus
 def test_other_components_go_on_training(make_kmgre, sample_corpus, phase):
     nlp = make_kmgre("own", others=["docre_mentions"])
     nlp.get_pipe(RELATIONS).enter_phase(phase)
-    module = nlp.get_pipe("docre_mentions").model.shims[0].module
+    module = nlp.get_pipe("docre_mentions").module
     before = [p.detach().clone() for p in module.parameters()]
     encoder = parts(nlp)["encoder"]
     step(nlp, read(nlp, sample_corpus, given=["sents"]), Adam(0.001))
@@ -170,27 +172,11 @@ def names(phases: str) -> List[str]:
     "warmup,phase,expected", [(2, 1, "wwEMEMEM"), (3, 2, "wwwEEMME"), (0, 3, "EEEMMMEE"), (9, 1, "wwwwwwww")]
 )
 def test_phases_by_steps(warmup, phase, expected):
-    state, found = start_state(), []
+    phases, found = Phases(warmup=warmup, phase=phase), []
     for _ in expected:
-        found.append(phase_by_steps(state, {"warmup": warmup, "phase": phase}))
-        state[found[-1]] += 1
+        found.append(phases.follow_steps())
+        phases.steps[found[-1]] += 1
     assert found == names(expected)
-
-
-class Pipe:
-    """What the callback needs of a component."""
-
-    def __init__(self, **state: int) -> None:
-        self.cfg = {"em": {**start_state(), **state}}
-        self.phases: List[str] = []
-
-    def enter_phase(self, phase: str) -> None:
-        self.phases.append(phase)
-        self.cfg["em"][phase] += 1
-
-    def get_pipe(self, name: str) -> "Pipe":
-        assert name == "my_relations"
-        return self
 
 
 @pytest.mark.parametrize(
@@ -207,11 +193,17 @@ class Pipe:
         ({"phase": 4}, {"E": 4, "M": 1}, "MMMEEEEMMM"),
     ],
 )
-def test_phases_by_callback(settings, state, expected):
-    pipe, lead = Pipe(**state), create_em_schedule("my_relations", **settings)
+def test_phases_by_callback(make_kmgre, settings, state, expected):
+    nlp = make_kmgre()
+    nlp.rename_pipe(RELATIONS, "my_relations")
+    pipe, found = nlp.get_pipe("my_relations"), []
+    pipe.phases.steps.update(state)
+    lead = create_em_schedule("my_relations", **settings)
     for number in range(len(expected)):
-        lead(pipe, {"step": number, "epoch": number // 2})
-    assert pipe.phases == names(expected)
+        lead(nlp, {"step": number, "epoch": number // 2})
+        found.append(pipe.phases.current)
+        pipe.phases.steps[found[-1]] += 1
+    assert found == names(expected) and pipe.phases.led
 
 
 @pytest.mark.parametrize("phase", [0, -1, "epochs"])
@@ -224,7 +216,7 @@ def test_heads_without_phases_are_left_alone(make_kmgre, sample_corpus):
     """Switched off, the classifier takes the phases with it, whatever the callback says."""
     nlp = make_kmgre(key_classifier=False)
     create_em_schedule()(nlp, {"step": 0, "epoch": 7})
-    assert "em" not in nlp.get_pipe(RELATIONS).cfg
+    assert not isinstance(nlp.get_pipe(RELATIONS), PhasedRelations)
     assert step(nlp, read(nlp, sample_corpus), Adam(0.001)) > 0
 
 
@@ -238,7 +230,7 @@ def test_a_component_by_itself_counts_its_updates(make_kmgre, sample_corpus, cap
         finish(nlp, optimizer)
     finish(nlp, optimizer)  # without a batch
     nlp.update(examples, sgd=optimizer)
-    assert nlp.get_pipe(RELATIONS).cfg["em"] == {"phase": "E", "warmup": 2, "E": 2, "M": 1}
+    assert nlp.get_pipe(RELATIONS).phases.to_dict() == {"phase": "E", "warmup": 2, "E": 2, "M": 1}
     lines = [line for line in capsys.readouterr().out.splitlines() if "phase" in line]
     assert [line.split("phase ")[1][0] for line in lines] == ["E", "M", "E"]
     assert all(RELATIONS in line for line in lines) and "warmup 2, E 0, M 0" in lines[0]
@@ -269,9 +261,9 @@ def test_training_with_the_config(make_kmgre, sample_corpus):
         before_update=lead,
     )
     for _ in loop:
-        found.append(pipe.cfg["em"]["phase"])
+        found.append(pipe.phases.current)
     assert found == names("wwEEMMEE")
-    assert pipe.cfg["em"] == {"phase": "E", "warmup": 2, "E": 4, "M": 2}
+    assert pipe.phases.to_dict() == {"phase": "E", "warmup": 2, "E": 4, "M": 2}
 
 
 # What is saved
@@ -299,12 +291,12 @@ def test_saved_and_loaded(make_kmgre, sample_corpus, tmp_path, encoder, way):
     pipe = nlp.get_pipe(RELATIONS)
     step(nlp, read(nlp, sample_corpus), Adam(0.001))
     pipe.enter_phase("M")
-    pipe.cfg["em"]["E"] = 3000
+    pipe.phases.steps["E"] = 3000
     docs = [eg.predicted for eg in read(nlp, sample_corpus)]
     wanted = score(nlp, docs)
     loaded = COPIES[way](nlp, tmp_path / "model")
     again: Any = loaded.get_pipe(RELATIONS)
-    assert again.cfg["em"] == {"phase": "M", "warmup": 1, "E": 3000, "M": 0}
+    assert again.phases.to_dict() == {"phase": "M", "warmup": 1, "E": 3000, "M": 0}
 
     def difference() -> float:
         found = score(loaded, docs)
@@ -312,9 +304,25 @@ def test_saved_and_loaded(make_kmgre, sample_corpus, tmp_path, encoder, way):
         return sum(abs(found[key] - wanted[key]) for key in found) / len(found)
 
     assert difference() < (0.002 if way == "packed" else 1e-6)
-    assert again.model.shims[0].module.tau == pytest.approx(0.5 * (1 - 0.999**3000))
-    again.cfg["em"]["E"] = 0  # then all mention pairs are key pairs
+    assert again.module.tau == pytest.approx(0.5 * (1 - 0.999**3000))
+    again.phases.steps["E"] = 0  # then all mention pairs are key pairs
     assert difference() > 0.005
+
+
+def test_phases_of_version_0_1_lie_in_the_settings(make_kmgre, tmp_path):
+    state = {"phase": "M", "warmup": 5, "E": 30, "M": 20}
+    nlp = make_kmgre()
+    nlp.to_disk(tmp_path / "new")
+    folder = tmp_path / "new" / RELATIONS
+    (folder / "phases").unlink()
+    srsly.write_json(folder / "cfg", {**srsly.read_json(folder / "cfg"), "em": state})
+    pipe = spacy.load(tmp_path / "new").get_pipe(RELATIONS)
+    assert pipe.phases.to_dict() == state and "em" not in pipe.cfg
+    data = srsly.msgpack_loads(pipe.to_bytes())
+    data["cfg"] = srsly.json_dumps({**pipe.cfg, "em": {**state, "M": 21}})
+    del data["phases"]
+    pipe.from_bytes(srsly.msgpack_dumps(data))
+    assert pipe.phases.to_dict() == {**state, "M": 21} and "em" not in pipe.cfg
 
 
 def test_the_shared_encoder_can_be_taken_over(make_kmgre, sample_corpus):

@@ -35,7 +35,7 @@ def gradient(nlp: Language, sample_docs, exclude=()) -> torch.Tensor:
     grads = [p.grad.flatten() if p.grad is not None else torch.zeros(p.numel()) for p in module.parameters()]
     module.zero_grad(set_to_none=True)
     for name in COMPONENTS:
-        nlp.get_pipe(name).model.shims[0].module.zero_grad(set_to_none=True)
+        nlp.get_pipe(name).module.zero_grad(set_to_none=True)
     return torch.cat(grads)
 
 
@@ -163,7 +163,7 @@ def test_averages_are_no_place_for_a_step(nlp: Language, batches):
 def test_a_gradient_that_is_no_number_changes_nothing(nlp: Language, batches, value):
     """Neither in the component it comes from, nor in the encoder, which gets it."""
     with torch.no_grad():
-        next(nlp.get_pipe("docre_types").model.shims[0].module.parameters()).fill_(value)
+        next(nlp.get_pipe("docre_types").module.parameters()).fill_(value)
     examples = [Example(nlp.make_doc(doc.text), doc) for doc in batches["full"]]
     before = weights(nlp)
     with pytest.warns(UserWarning, match="RW11.* 1 update"):

@@ -19,7 +19,7 @@ from spacy_docre.attributes import (
     set_mentions,
     set_relation_data,
 )
-from spacy_docre.readers.align import align_spans, token_offsets
+from spacy_docre.doc.align import align_spans, token_offsets
 from spacy_docre.readers.corpus import DocreCorpus, create_docre_corpus, find_files
 
 NLP = spacy.blank("en")

@@ -8,8 +8,8 @@ from spacy.attrs import LENGTH, SPACY
 from spacy.tokens import Doc
 
 from ..arrays import SpanIndices
-from ..attributes import get_title
 from ..errors import Errors
+from .notes import get_title
 
 
 def token_offsets(doc: Doc) -> Tuple[numpy.ndarray, numpy.ndarray]:

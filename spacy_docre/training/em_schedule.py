@@ -1,0 +1,31 @@
+"""A training callback that decides the phases of a head (KMGRE, algorithm 1)."""
+
+from typing import Any, Callable, Dict, Union
+
+from spacy.language import Language
+
+from ..errors import Errors
+from ..pipeline.phases import PhasedRelations
+
+
+def create_em_schedule(
+    component: str = "docre_relations", *, warmup_epochs: int = 2, phase: Union[int, str] = "epoch"
+) -> Callable[[Language, Dict[str, Any]], None]:
+    """Create a callback for [training.before_update] that leads a head through its phases.
+
+    component (str): Name of the relation component. With a head that has no phases nothing is done.
+    warmup_epochs (int): Epochs before the first E phase.
+    phase (Union[int, str]): Length of an E or M phase: "epoch", or a number of steps.
+    RAISES (ValueError): If phase is neither.
+    """
+    if isinstance(phase, str) and phase != "epoch" or isinstance(phase, int) and phase < 1:
+        raise ValueError(
+            Errors.R310.format(setting="phase", expected='"epoch" or a number of steps above 0', value=phase)
+        )
+
+    def before_update(nlp: Language, info: Dict[str, Any]) -> None:
+        pipe = nlp.get_pipe(component)
+        if isinstance(pipe, PhasedRelations):
+            pipe.enter_phase(pipe.phases.follow_epochs(info["epoch"], warmup_epochs, phase))
+
+    return before_update
