@@ -69,7 +69,7 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf8") if (HERE / "README.md").exists() else "",
     long_description_content_type="text/markdown",
     license="MIT",
-    # The configs lie at the top of the repository, and inside the package once it is installed.
+    # The configs are at the top of the repository, and inside the package when it is installed.
     packages=[*find_packages(include=["spacy_docre", "spacy_docre.*"]), "spacy_docre.configs"],
     package_dir={"spacy_docre.configs": "configs"},
     package_data={"spacy_docre.configs": ["*.cfg"], "spacy_docre.visual": ["*.html", "*.css", "*.js"]},

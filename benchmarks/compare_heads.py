@@ -5,11 +5,11 @@
     python benchmarks/compare_heads.py --table rows.jsonl
 
 TRAIN and DEV are gold .spacy files. --rows names rows of benchmarks/heads.json, all by default: each is a config of
-configs/ and settings that it changes. A run is one row with one seed; each adds a line to --out, and those that are
+configs/ and settings that it changes. A run is one row with one seed; each adds a line to --out, and runs that are
 there already are not run again. Processes have one thread of torch each. Thresholds of heads without a threshold class
-are tuned on DEV; for the others what tuning would bring is in the column "tuned". No model is saved.
+are tuned on DEV; for the others the column "tuned" has the F1 after tuning. No model is saved.
 
-Many processes on one GPU want NVIDIA's MPS (`nvidia-cuda-mps-control -d`): without it their kernels take turns.
+Many processes on one GPU need NVIDIA's MPS (`nvidia-cuda-mps-control -d`): without it their kernels take turns.
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""Former home of what is now in `spacy_docre.doc`; kept until 0.3, with the names of keywords that it had."""
+"""Former home of what is now in `spacy_docre.doc`; kept until 0.3, with the arguments that it had."""
 
 from functools import wraps
-from typing import Any, Callable, Optional, TypeVar, cast
+from typing import Any, Callable
 
 from .doc import extensions, layers, records, views
-from .doc.layers import LAYERS, cluster_keys, sort_clusters
+from .doc.layers import LAYERS, sort_clusters
 from .doc.notes import GIVEN_ATTR, SKIPPED_ATTR, TITLE_ATTR, get_title, is_given, note_skipped
 from .doc.places import DEFAULT, Places
 from .doc.records import relation_record
@@ -17,38 +17,40 @@ RELATIONS_ATTR = DEFAULT.relations
 ENTITIES_ATTR = DEFAULT.entities
 DATA_SUFFIX = "_data"
 
-F = TypeVar("F", bound=Callable[..., Any])
+KEYWORDS = {"key": "mentions", "prefix": "clusters", "attr": "relations"}
 
 
-def _take_names(function: F) -> F:
-    """Let a function take the names of places one by one, by keyword."""
+def _take_names(function: Callable[..., Any], n: int, *keywords: str) -> Callable[..., Any]:
+    """Let a function take the names of places one by one, by keyword or position.
+
+    n (int): Number of positional arguments before the first of these keywords.
+    keywords (str): The keywords in the order of positions.
+    """
 
     @wraps(function)
-    def with_names(
-        *args: Any, key: Optional[str] = None, prefix: Optional[str] = None, attr: Optional[str] = None, **kwargs: Any
-    ) -> Any:
-        if key or prefix or attr:
-            names = {"mentions": key, "clusters": prefix, "relations": attr}
-            kwargs["places"] = Places(**{field: name for field, name in names.items() if name})
-        return function(*args, **kwargs)
+    def with_names(*args: Any, **kwargs: Any) -> Any:
+        kwargs.update(zip(keywords, args[n:]))
+        names = {field: kwargs.pop(keyword) for keyword, field in KEYWORDS.items() if keyword in kwargs}
+        return function(*args[:n], **kwargs, **({"places": Places(**names)} if names else {}))
 
-    return cast(F, with_names)
+    return with_names
 
 
-get_mentions = _take_names(layers.get_mentions)
-set_mentions = _take_names(layers.set_mentions)
-get_clusters = _take_names(layers.get_clusters)
-set_clusters = _take_names(layers.set_clusters)
-get_types = _take_names(layers.get_types)
-has_mentions = _take_names(layers.has_mentions)
-has_clusters = _take_names(layers.has_clusters)
-has_types = _take_names(layers.has_types)
-get_relation_data = _take_names(records.get_relation_data)
-set_relation_data = _take_names(records.set_relation_data)
-has_relations = _take_names(records.has_relations)
-get_entities = _take_names(views.get_entities)
-get_relations = _take_names(views.get_relations)
-set_relations = _take_names(views.set_relations)
+get_mentions = _take_names(layers.get_mentions, 1, "key")
+set_mentions = _take_names(layers.set_mentions, 3, "key")
+cluster_keys = _take_names(lambda doc, places=DEFAULT: layers.cluster_keys(doc, places.clusters), 1, "prefix")
+get_clusters = _take_names(layers.get_clusters, 1, "prefix")
+get_types = _take_names(layers.get_types, 1, "prefix")
+set_clusters = _take_names(layers.set_clusters, 3, "prefix", "scores")
+get_entities = _take_names(views.get_entities, 1, "prefix")
+get_relation_data = _take_names(records.get_relation_data, 1, "attr")
+set_relation_data = _take_names(records.set_relation_data, 2, "attr")
+get_relations = _take_names(views.get_relations, 1, "attr", "prefix")
+set_relations = _take_names(views.set_relations, 2, "attr", "prefix")
+has_mentions = _take_names(layers.has_mentions, 1, "key")
+has_clusters = _take_names(layers.has_clusters, 1, "key", "prefix")
+has_types = _take_names(layers.has_types, 1, "key", "prefix")
+has_relations = _take_names(records.has_relations, 1, "attr")
 
 
 def install_extensions(

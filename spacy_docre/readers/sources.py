@@ -102,7 +102,7 @@ def create_jsonl(path: Optional[str], *, strict: bool = False) -> Source:
 def create_prodigy(
     path: Optional[str],
     *,
-    coref_labels: List[str] = ["COREF"],  # noqa: B006
+    coref_labels: List[str] = ["COREF"],
     link: Literal["exact", "none"] = "exact",
     annotator: str = "",
     strict: bool = False,
@@ -124,7 +124,7 @@ def create_prodigy(
 def create_label_studio(
     path: Optional[str],
     *,
-    coref_labels: List[str] = ["COREF"],  # noqa: B006
+    coref_labels: List[str] = ["COREF"],
     link: Literal["exact", "none"] = "exact",
     annotator: str = "",
     text_key: str = "text",
@@ -149,7 +149,7 @@ def create_label_studio(
 def create_brat(
     path: Optional[str],
     *,
-    coref_labels: List[str] = ["COREF"],  # noqa: B006
+    coref_labels: List[str] = ["COREF"],
     link: Literal["exact", "none"] = "exact",
     strict: bool = False,
 ) -> Source:

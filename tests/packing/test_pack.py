@@ -1,4 +1,4 @@
-"""Packing: the unpacked pipeline is the packed one within 8 bits, and strange files are refused."""
+"""Packing: the unpacked pipeline equals the packed one within 8 bits, and invalid files are refused."""
 
 import io
 import json
@@ -59,7 +59,7 @@ def weights(nlp):
 
 
 def changed(path, tmp_path, **members):
-    """Write the archive anew with other members; None leaves one out."""
+    """Write the archive again with other members; None leaves one out."""
     known = read_archive(path)
     known.update({name.replace("__", "/"): data for name, data in members.items()})
     out = tmp_path / "changed.zip"
@@ -108,7 +108,7 @@ def test_no_pickle_no_paths(packed, encoder):
     for name, data in members.items():
         assert encoder.encode() not in data, name
         assert b"/tmp/" not in data, name
-        with pytest.raises((ValueError, KeyError)):  # what a pickle or torch.save begins with would be read
+        with pytest.raises((ValueError, KeyError)):  # a file that begins like a pickle or torch.save would be read
             list(pickletools.genops(io.BytesIO(data)))
 
 
@@ -133,7 +133,7 @@ def test_commands(nlp, tmp_path):
 
 
 def test_card_and_scores(nlp, tmp_path):
-    """Both come back by unpacking; what is no card or no scores is refused before anything is written."""
+    """Unpacking returns both; a file that is not a card or not scores is refused before anything is written."""
     nlp.to_disk(tmp_path / "model")
     (tmp_path / "card.json").write_text('{"description": "Finds relations.", "license": "MIT", "notes": "| F1 |"}')
     (tmp_path / "scores.json").write_text('{"relations_f": 0.25, "tasks": {"types": {"types_f": 0.5}}}')

@@ -1,4 +1,4 @@
-"""Prodigy, Label Studio and brat: each export gives the same document, and its own traps."""
+"""Prodigy, Label Studio and brat: each export gives the same document; each has its own pitfalls."""
 
 import pytest
 import spacy
@@ -74,7 +74,7 @@ def triples(record):
 
 
 def test_prodigy_relations_by_token_numbers(prodigy):
-    """Relations that come with the task have numbers of tokens only: the last one of a span, inclusive."""
+    """Relations that come with the task have only token numbers: the last token of a span, inclusive."""
     bare = [{key: r[key] for key in ("head", "child", "label")} for r in prodigy_task()["relations"]]
     assert prodigy(prodigy_task(relations=bare), strict=True)[0] == [RECORD]
     bare[1]["head"] = 0  # the first token of the span in its place
@@ -128,7 +128,7 @@ def test_label_studio_directions(label_studio):
 
 
 def test_label_studio_labels(label_studio):
-    """A region that two sets of labels apply to comes twice; a relation with two labels is two."""
+    """A region with two sets of labels occurs twice; a relation with two labels is two relations."""
     regions = [region("m1", 0, 10, "PER"), region("m1", 0, 10, "HERO"), region("m2", 16, 20, "LOC")]
     extra = [{"id": "m1", "type": "choices", "value": {"choices": ["sure"]}}]
     answer = label_studio_answer([*regions, *extra, arrow("m1", "m2", "a", "b"), arrow("m2", "m1")])
@@ -192,7 +192,7 @@ def test_brat_relations_may_mean_coreference(brat):
 
 
 def test_brat_pieces(brat):
-    """Mentions in pieces run from the first to the last; only what lies between is worth a count."""
+    """Discontinuous mentions run from the first fragment to the last; only those with text between are counted."""
     text = "North and South America are\r\n  wide."
     ann = "T1\tLOC 0 5;16 23\tNorth America\r\nT2\tLOC 10 23\tSouth America\r\nT3\tX 24 27;31 35\tare wide\r\n"
     [record], counts, _ = brat(ann, text, strict=True)
@@ -212,7 +212,7 @@ def test_brat_folders(brat, tmp_path):
 
 @pytest.mark.parametrize("start,n_shifted", [(1, 0), (0, 1)])
 def test_brat_byte_order_mark(brat, start, n_shifted):
-    """brat reads it as a character, so its offsets count it, but an editor may have put it there afterwards."""
+    """brat counts a byte order mark as a character, but an editor may have added it after the annotation."""
     [record], counts, _ = brat(f"\ufeffT1\tLOC {start} {start + 4}\tOslo\n", "\ufeffOslo", strict=True)
     assert record["text"] == " Oslo" and record["entities"] == [{"label": "LOC", "mentions": [[1, 5]]}]
     assert counts.get("shifted_mentions", 0) == n_shifted
@@ -226,7 +226,7 @@ def test_brat_byte_order_mark(brat, start, n_shifted):
     [
         ("🌍 in Oslo", "Oslo", 5, 9, 0),
         ("🌍 in Oslo", "Oslo", 6, 10, 1),  # UTF-16 units
-        ("in\r\nNew\r\nYork", "New York", 3, 11, 1),  # line ends as one, as is the one inside
+        ("in\r\nNew\r\nYork", "New York", 3, 11, 1),  # each line end counts as one character, also inside the mention
         ("in\r\nNew\r\nYork", "New\\nYork", 4, 13, 0),
         ("🌍🌍 in\r\nOslo", "Oslo", 8, 12, 1),  # both
         ("New  York", "New York", 0, 9, 0),  # repeated spaces are shown as one
@@ -240,7 +240,7 @@ def test_offsets_are_read_as_the_text_says(label_studio, brat, text, name, start
 
 
 def test_all_mentions_of_a_document_count_alike(label_studio):
-    """Three of the four are where they should be in UTF-16 units, so the first, right in code points, is not."""
+    """Three of four mentions fit in UTF-16 units, so the first, which fits in code points, is dropped."""
     regions = [region(name, s + 1, e + 1, label, text=TEXT[s:e]) for name, (s, e, label) in MENTIONS.items()]
     regions[0] = region("m1", *MENTIONS["m1"])
     [record], counts, messages = label_studio(label_studio_task(label_studio_answer(regions)))

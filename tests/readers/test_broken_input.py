@@ -1,4 +1,4 @@
-"""What goes for the readers of all formats: nothing in a file gives a traceback, and what is read can be written."""
+"""Laws for the readers of all formats: no file gives a traceback, and what is read can be written."""
 
 import json
 
@@ -19,7 +19,7 @@ from spacy_docre.writers.jsonl import doc_to_record, write_jsonl
 NLP = spacy.blank("en")
 RELAXED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 all_formats = pytest.mark.parametrize("corpus", FORMATS, ids=lambda f: f.name)
-# brat's titles are paths, and a text of its own that is cut off is a text.
+# brat's titles are paths, and a truncated text file is still a text.
 all_but_brat = pytest.mark.parametrize("corpus", [f for f in FORMATS if f.name != "brat"], ids=lambda f: f.name)
 
 
@@ -37,7 +37,7 @@ def contents(doc):
 
 @all_formats
 def test_round_trip_through_spacy_and_jsonl(corpus, path, tmp_path):
-    """Format, .spacy, our JSONL, .spacy: nothing is lost on the way, and nothing was in the first reading."""
+    """Format, .spacy, our JSONL, .spacy: nothing is lost on the way or in the first reading."""
     corpus.write(path, [corpus.document])
     faults = Faults()
     docs = list(corpus.read(path, nlp=NLP, strict=True, faults=faults))
@@ -93,7 +93,7 @@ def test_titles_that_come_twice_are_counted(corpus, path):
 
 @all_but_brat
 def test_cut_off_files_do_not_look_whole(corpus, path):
-    """The first document is good. The rest is named, and with --strict it stops the command."""
+    """The first document is good. The others are listed, and with --strict they stop the command."""
     corpus.write(path, [corpus.document, corpus.document])
     file = max(path.iterdir()) if corpus.is_folder else path
     data = file.read_bytes()
@@ -121,7 +121,7 @@ anything = st.recursive(
 
 @st.composite
 def broken(draw, document):
-    """A right document with something of any kind in one to three places."""
+    """A valid document with arbitrary values in one to three places."""
     if isinstance(document, str):
         return broken_text(draw, document)
     raw = json.loads(json.dumps(document))
@@ -160,7 +160,7 @@ def test_broken_documents(corpus, path, data, strict):
     except ValueError as e:
         assert strict and "[R1" in str(e)
         return
-    if corpus.name != "pubtator":  # an empty line more is one document more there
+    if corpus.name != "pubtator":  # an additional empty line there makes an additional document
         left_out = faults.rejected_answers + faults.further_answers + faults.unanswered_texts
         assert len(docs) + faults.skipped_documents + left_out == len(documents)
     for doc in docs:
@@ -185,7 +185,7 @@ def test_broken_bytes(corpus, path, data, strict):
 
 @all_formats
 def test_ten_megabytes_in_one_line(corpus, path):
-    """A value of any kind that is far too long is named, and the rest is read."""
+    """A value of any kind that is far too long is reported, and the rest is read."""
     long = "x" * 10_000_000
     long = long + "\n" if isinstance(corpus.document, str) else {"title": long}
     corpus.write(path, [long, corpus.document])

@@ -70,7 +70,7 @@ marks = st.sampled_from(list("\"'`“”‘’()[]{}-–—/.,;:!?%$#°+ \xa0") 
 
 @given(st.lists(marks | st.text(min_size=1, max_size=4), max_size=30))
 def test_only_spaces_are_added(tokens):
-    """Dropping the spaces that were put in gives the tokens back; the last token has none."""
+    """Without the added spaces the text is the tokens again; the last token has no space."""
     spaces = spaces_after(tokens)
     assert len(spaces) == len(tokens)
     assert all(isinstance(space, bool) for space in spaces)

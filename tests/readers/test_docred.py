@@ -1,4 +1,4 @@
-"""DocRED reader: what arrives on the Doc, and each fault that real files have."""
+"""DocRED reader: the content of the Doc, and each fault that occurs in real files."""
 
 import json
 import os
@@ -248,7 +248,7 @@ def test_files_that_are_no_corpus(tmp_path, content):
 
 
 def test_arrays_are_read_document_by_document(tmp_path):
-    """Of a file that is cut off, what was whole comes first, then one error that counts it."""
+    """A truncated file gives its complete documents, then one error with their number."""
     path = tmp_path / "cut.json"
     titles = ["a", "é", "🌍"]
     whole = json.dumps([document(title=title) for title in titles], ensure_ascii=False).encode("utf-8-sig")

@@ -1,4 +1,4 @@
-"""DWIE: types from tags, parts, faults, and texts that are missing."""
+"""DWIE: types from tags, parts, faults, and missing texts."""
 
 import os
 from pathlib import Path
@@ -96,7 +96,7 @@ def test_malformed_files_are_named(read, changes, problem):
 
 
 def test_texts_can_be_laid_out(read):
-    """Overlapping mentions agree; a text that is there is kept."""
+    """Overlapping mentions agree; an existing text is kept."""
     mentions = [
         {"begin": 3, "end": 11, "text": "New York", "concept": 0},
         {"begin": 7, "end": 11, "text": "York", "concept": 3},
@@ -108,7 +108,7 @@ def test_texts_can_be_laid_out(read):
 
 
 def test_parts(read, tmp_path):
-    """Those of the tag train are shared out between train and dev; documents without mentions are in none of them."""
+    """train and dev divide the documents with the tag train; documents without mentions are in neither."""
     documents = [{**DWIE, "id": f"t{i}"} for i in range(6)]
     documents += [{**DWIE, "id": "x", "tags": ["all", "test"]}, {**DWIE, "id": "e", "mentions": [], "relations": []}]
     parts = {part: {doc._.docre_title for doc in read(*documents, part=part, n_dev=2)[0]} for part in PARTS}
@@ -126,7 +126,7 @@ PARTS = ("all", "train", "dev", "test")
 
 @pytest.mark.skipif(not (DATA and (Path(DATA) / "dwie" / "annos").is_dir()), reason="no dwie/annos in DOCRE_DATA")
 def test_real_data():
-    """All 802 annotation files: the faults are those counted in them beforehand, and no mention is lost."""
+    """All 802 annotation files: the faults equal an independent count, and no mention is lost."""
     faults = Faults()
     docs = list(read_dwie(Path(DATA) / "dwie" / "annos", nlp=NLP, lay_out=True, faults=faults))
     assert len(docs) == 802 and sum(len(get_clusters(doc)) for doc in docs) == 23_130 - 1_228

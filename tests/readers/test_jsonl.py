@@ -1,4 +1,4 @@
-"""Our JSONL: round trips, absent against empty, and what is wrong with files by hand."""
+"""Our JSONL: round trips, absent and empty layers, and faults of hand-written files."""
 
 import json
 from pathlib import Path
@@ -77,7 +77,7 @@ def test_everything_arrives(read):
 
 @pytest.mark.parametrize("absent", [(), ("id",), ("sents",), ("relations",), ("entities", "relations")])
 def test_round_trip_loses_nothing(read, tmp_path, absent):
-    """Absent layers stay absent, on the way through .spacy too."""
+    """Absent layers stay absent, also through .spacy."""
     expected = record(**{key: ... for key in absent})
     docs, _ = read(expected, strict=True)
     assert round_trip(docs, tmp_path) == [expected]
@@ -137,7 +137,7 @@ def test_numbers_as_ids_and_repairs(read):
 
 @pytest.mark.parametrize("mentions,text", [([[16, 19]], "Osl"), ([[17, 20]], "slo"), ([[17, 18], [22, 26]], "s")])
 def test_tokens_are_split_where_mentions_begin_or_end(read, tmp_path, mentions, text):
-    """Gold data keep their offsets, whatever the tokenizer: what it can't find has to count as missed."""
+    """Gold data keep their offsets with any tokenizer: mentions that do not fit its tokens must count as missed."""
     expected = record(entities=[record()["entities"][0], {"label": "LOC", "mentions": mentions}])
     expected["relations"][0]["evidence"][0]["tail"] = mentions[0]
     [doc], faults = read(expected, strict=True)
@@ -183,7 +183,7 @@ def test_faults_of_relations(read, changes, fault):
 
 
 def test_sentences(read):
-    """Text before the first is one of its own, a blank one is none, and one that begins inside a token splits it."""
+    """Text before the first is a sentence, a blank one is not, and one that begins inside a token splits it."""
     relation = {"head": 0, "label": "residence", "tail": 1, "sentences": [0, 2]}
     [doc], faults = read(record(sents=[[5, 21], [21, 22], [23, 40]], relations=[relation]), strict=True)
     assert [sent.text for sent in doc.sents] == ["Ada 🌍", "Berg left Oslo. B", "erg's home burnt."]
@@ -255,7 +255,7 @@ def test_missing_file(tmp_path):
 
 @st.composite
 def good_records(draw):
-    """Words of one token each, annotated at random; entities by first mention, as a Doc has them."""
+    """Words of one token each, annotated at random; entities ordered by first mention, as on a Doc."""
     words = draw(st.lists(st.sampled_from(["Ada", "Oslo", "left", "🌍", "Ünal"]), min_size=1, max_size=8))
     starts = [sum(len(w) + 1 for w in words[:i]) for i in range(len(words))]
     spans = [[s, s + len(w)] for s, w in zip(starts, words)]

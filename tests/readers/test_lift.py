@@ -1,4 +1,4 @@
-"""From mentions to entities: the rule, and what becomes of relations."""
+"""From mentions to entities: the rule, and its effect on relations."""
 
 import pytest
 import spacy
@@ -21,7 +21,7 @@ NLP = spacy.blank("en")
         ([(0, 1), (1, 3)], False, ["013", "2", "4"]),
         ([(0, 1)], True, ["01234"]),  # 3 has the text of 1, and 2 and 4 that of 0
         ([(2, 1)], True, ["01234"]),  # 0 comes before the one with a link
-        ([(0, 0), (2, 2)], True, ["04", "13", "2"]),  # two of one text that are told apart stay so
+        ([(0, 0), (2, 2)], True, ["04", "13", "2"]),  # two mentions of one text with separate coreference stay separate
     ],
 )
 def test_group(links, by_text, expected):
@@ -32,7 +32,7 @@ def test_group(links, by_text, expected):
 
 @given(st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=10))
 def test_group_equals_slow_twin(links):
-    """Without texts, two mentions are one entity where links lead from one to the other."""
+    """Without texts, two mentions are one entity if links lead from one to the other."""
     reached = {i: {i} for i in range(8)}
     for _ in range(8):
         for a, b in links:
@@ -76,7 +76,7 @@ def test_most_frequent_type_wins_and_mentions_without_one_do_not_count():
 
 
 def test_relations_join_their_evidence():
-    """Twice between the same mentions is one pair; the other direction is another relation."""
+    """A duplicate between the same mentions is one pair; the other direction is another relation."""
     mentions = [("Ada", "PER"), ("Oslo", "LOC"), ("Ada", "PER"), ("Bob", "PER")]
     pairs = [(0, "in", 1), (2, "in", 1), (0, "in", 1), (1, "in", 0), (3, "in", 1)]
     doc, counts, _ = lift("Ada in Oslo. Ada is there, Bob too.", mentions, pairs)

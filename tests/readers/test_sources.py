@@ -1,4 +1,4 @@
-"""Published corpora in a config: a block in the place of the path."""
+"""Published corpora in a config: a block instead of the path."""
 
 import pytest
 import spacy

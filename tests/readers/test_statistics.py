@@ -1,4 +1,4 @@
-"""Statistics: counted by hand, and a warning for whatever gives zeros later."""
+"""Statistics: counted by hand, and a warning for each fault that later gives scores of zero."""
 
 import pytest
 import spacy
@@ -97,7 +97,7 @@ CASES = [
 
 @pytest.mark.parametrize("records,expected", CASES, ids=[text for _, text in CASES])
 def test_warnings(count, records, expected):
-    """None of them comes for the good document alone."""
+    """The good document alone gives none of the warnings."""
     assert count(GOOD).warnings() == []
     assert any(expected in warning for warning in count(*records).warnings())
 
@@ -116,7 +116,7 @@ def test_relations_of_entities_that_are_not_there(tmp_path):
 
 
 def test_overlap_with_another_corpus(count):
-    """Spaces and case make no other text."""
+    """Texts that differ only in spaces or case are the same text."""
     dev = count(record(relations=[relation(0, "new", 1)]), record(id="b", text=JSONL["text"] + " More."))
     train = count(record(id="c", text=JSONL["text"].upper()))
     warnings = dev.warnings(train)

@@ -1,4 +1,4 @@
-"""Calibration error by hand, and temperatures that were hidden in made-up scores."""
+"""Calibration error by hand, and temperatures recovered from generated scores."""
 
 import numpy
 import pytest

@@ -19,7 +19,7 @@ LETTERS = "abcdefghi"
 
 
 def make_doc(*clusters):
-    """Each letter is a token and a mention of its own."""
+    """Each letter is a token and a separate mention."""
     doc = Doc(VOCAB, words=list(LETTERS))
     set_clusters(doc, [[(LETTERS.index(c), LETTERS.index(c) + 1) for c in cluster] for cluster in clusters])
     return doc
@@ -38,7 +38,7 @@ def f1(p, r):
 
 
 def test_published_example():
-    """That of Pradhan et al. (ACL 2014): key {a, b, c} {d, e, f, g}, response {a, b} {c, d} {f, g, h, i}."""
+    """The example of Pradhan et al. (ACL 2014): key {a, b, c} {d, e, f, g}, response {a, b} {c, d} {f, g, h, i}."""
     scores = score(["ab", "cd", "fghi"], ["abc", "defg"])
     # MUC: {a, b, c} lies in two parts, one of two links is left; {d, e, f, g} in three (d, e, fg), one of three.
     # Of the response's five links, a-b and f-g are right.
@@ -57,7 +57,7 @@ def test_singletons():
     assert prf(scores, "muc") == pytest.approx([1 / 2, 1.0, 2 / 3])
     assert prf(scores, "b3") == pytest.approx([3 / 4, 1.0, f1(3 / 4, 1)])
     assert prf(scores, "ceafe") == pytest.approx([(1 + 2 / 3) / 2, (1 + 2 / 3) / 3, f1(5 / 6, 5 / 9)])
-    # Without them {c, d} is as wrong as can be, and gold has two mentions.
+    # Without them {c, d} is entirely wrong, and gold has two mentions.
     assert prf(scores, "muc_no_singletons") == prf(scores, "muc")
     assert prf(scores, "b3_no_singletons") == pytest.approx([1 / 2, 1.0, 2 / 3])
     assert prf(scores, "ceafe_no_singletons") == pytest.approx([1 / 2, 1.0, 2 / 3])
@@ -79,7 +79,7 @@ def test_duplicates_go_first():
 
 
 def test_intervals():
-    """The mean's interval is that of the mean in each draw."""
+    """The interval of the mean comes from the mean of each draw."""
     right, wrong = (Example(make_doc(*pred), make_doc("ab", "cd")) for pred in (["ab", "cd"], ["ac", "bd"]))
     assert make_cluster_scorer()([right] * 3, bootstrap=5)["coref_conll_f_interval"] == [1.0, 1.0]
     scores = make_cluster_scorer()([right, wrong] * 20, bootstrap=200)

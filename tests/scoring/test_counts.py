@@ -149,7 +149,7 @@ def test_head_comes_first_where_labels_are_few(n, sizes):
 
 @pytest.mark.parametrize("level", ["mentions", "clusters", "types", "relations"])
 def test_intervals_by_bootstrap(vocab, level):
-    """Documents that are alike leave nothing to chance; where half are right and half are wrong, the middle 95 percent
+    """With equal documents there is no variance; if half are right and half are wrong, the middle 95 percent
     of the draws are those of a binomial distribution."""
     gold = gold_doc(vocab)
     right, nothing = Example(gold.copy(), gold), Example(build(vocab, [], []), gold)
@@ -174,7 +174,7 @@ def test_uncovered_gold_is_missed(vocab):
     scores = score(Example(found, gold), Example(nothing, gold))
     assert prf(scores, "relations") == pytest.approx([1.0, 1 / 6, f1(1, 1 / 6)])
     assert prf(scores, "mentions") == pytest.approx([1.0, 4 / 14, f1(1, 4 / 14)])
-    # A Doc that no component has touched is a prediction of nothing, not an example to skip.
+    # A Doc without any annotation is an empty prediction, not an example to skip.
     scores = score(Example(found, gold), Example(Doc(vocab, words=WORDS), gold))
     assert prf(scores, "relations") == pytest.approx([1.0, 1 / 6, f1(1, 1 / 6)])
     assert prf(scores, "types") == pytest.approx([1.0, 2 / 8, f1(1, 2 / 8)])
@@ -275,7 +275,7 @@ def test_mention_across_two_sentences_lies_in_both(vocab):
 
 def test_tokenisation_may_differ(vocab):
     gold = gold_doc(vocab)
-    # The same text, cut otherwise: "Ann Lee" in one token, "Acme" and "Bob" in two.
+    # The same text, tokenised differently: "Ann Lee" in one token, "Acme" and "Bob" in two.
     words = ["Ann Lee", "works", "at", "Ac", "me", ".", "She", "leads", "Acme", "in", "Rome", ".", "B", "ob", "lives"]
     words += ["in", "Rome", "."]
     spaces = [word not in ("Ac", "B") for word in words]
@@ -300,7 +300,7 @@ def support(doc, *sentences):
 
 
 def test_evidence_by_hand(vocab):
-    gold = support(gold_doc(vocab), [0, 1], [1], [])  # of "lives in", nobody annotated the evidence
+    gold = support(gold_doc(vocab), [0, 1], [1], [])  # the evidence of "lives in" is not annotated
     # Predicted: employer with sentence 0 only; "based in" with 1 and, wrongly, 2; "lives in" counts neither way; and a
     # false relation, whose sentences are wrong.
     pred = gold_doc(vocab)

@@ -82,7 +82,7 @@ def gold(nlp, text, clusters, relations):
 def docs(nlp):
     return [
         gold(nlp, "Ann knows Bob", [[(0, 1)], [(2, 3)]], [(0, "knows", 1)]),  # all found
-        gold(nlp, "Cy saw dee", [[(0, 1)], [(2, 3)]], [(0, "knows", 1)]),  # "dee" is not
+        gold(nlp, "Cy saw dee", [[(0, 1)], [(2, 3)]], [(0, "knows", 1)]),  # "dee" is not found
     ]
 
 
@@ -153,7 +153,7 @@ def test_tasks_and_intervals(paths, tmp_path):
     args = ["--tasks", "--bootstrap", "50", "--facts", paths[1], "--json", str(out)]
     result = CliRunner().invoke(app, ["evaluate", *paths, *args])
     assert result.exit_code == 0, result.output
-    # Of two documents the first is all right, of the other one mention of two: F1 from 2/3 to 1.
+    # The first of two documents is fully right, the second has one of two mentions: F1 from 2/3 to 1.
     assert row(result.output, "Mentions")[2:] == ["85.71", "66.67 to 100.00"]
     tables = result.output.split("\n\n")
     task_rows = [[cell.strip() for cell in line.split("|")[1:5]] for line in tables[1].splitlines()[2:]]
@@ -205,7 +205,7 @@ def test_submission_file(docred, paths, nlp, tmp_path):
     assert result.exit_code == 0, result.output
     assert srsly.read_json(out) == [{"title": "one", "h_idx": 2, "t_idx": 1, "r": "knows", "evidence": []}]
     assert f"1 relations in {out}; 0 between" in result.output
-    # The corpus of the other tests is not in that file; and what is no such file says so.
+    # The corpus of the other tests is not in that file, and another kind of file gives an error.
     srsly.write_json(tmp_path / "other.json", [{"title": "one"}])
     for args, code in (
         ([paths[1], "--submission", str(out), "--docred", str(docred)], "R132"),
@@ -225,7 +225,7 @@ def test_one_line_errors(paths, args, code):
 
 @pytest.mark.parametrize("command", ["evaluate", "tune"])
 def test_labels_that_the_model_does_not_know(tiny_model, tmp_path, command):
-    """All zeros must not come in silence; the corpus may be JSONL, too."""
+    """Scores of zero must come with a warning; the corpus may also be JSONL."""
     corpus = tmp_path / "other.jsonl"
     record = {
         "text": "Ada met Ole.",
@@ -250,7 +250,7 @@ class Payload:
 
 @pytest.fixture
 def trf_data():
-    """The attribute of spacy-transformers, whether or not that is imported."""
+    """The attribute of spacy-transformers, imported or not."""
     ours = not Doc.has_extension("trf_data")
     if ours:
         Doc.set_extension("trf_data", default=None)
@@ -289,7 +289,7 @@ def test_reads_lazily_and_lets_go_of_outputs(nlp, docs, trf_data):
     finally:
         gc.unfreeze()
     assert len(read) == 40 and len(alive) == 40
-    assert most <= 8  # two batches at the very most, of forty documents
+    assert most <= 8  # two batches at most, of forty documents
     assert scores["relations_r"] == 0.5
 
 

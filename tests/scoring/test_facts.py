@@ -1,4 +1,4 @@
-"""Ign F1 and the facts behind it."""
+"""Ign F1 and the facts that it leaves out."""
 
 import pytest
 import spacy

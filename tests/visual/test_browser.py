@@ -9,7 +9,7 @@ from spacy_docre import render
 from spacy_docre.attributes import relation_record, set_relation_data
 from toy import ACME1, ACME2, ANN, ROME1, SHE, make_doc
 
-# Not in the default run: it takes a browser. What follows an action is waited for, never read at once.
+# Not in the default run: it needs a browser. Effects of an action are waited for, never read at once.
 pytestmark = pytest.mark.slow
 
 EVIL = '</script><script>document.title="owned"</script> <!-- <img src=x onerror=document.title="owned"> \u2028'.split(
@@ -32,7 +32,7 @@ def annotated():
 
 
 def lit(browser, selector="*"):
-    """What is lit, by its number in the document or the table."""
+    """Highlighted elements, by their number in the document or the table."""
     script = """return [...document.querySelectorAll(arguments[0] + '.docre-on')].map(e => e.dataset.mention ??
         e.dataset.sentence ?? e.dataset.relation ?? e.dataset.relations ?? e.dataset.entity)"""
     return browser.execute_script(script, selector)
@@ -55,7 +55,7 @@ def soon_text(browser, selector, expected):
 
 
 def drawn(browser, selector, attribute):
-    """That attribute of all that is drawn, read at once: the page may draw it anew at any time."""
+    """An attribute of all drawn elements, read at once, because the page may redraw them at any time."""
     script = "return [...document.querySelectorAll(arguments[0])].map(e => e.getAttribute(arguments[1]))"
     return browser.execute_script(script, selector, attribute)
 
@@ -91,7 +91,7 @@ def test_pointing_at_a_relation_lights_its_evidence(page, selector):
 
 
 def test_evidence_pairs_can_be_told_apart(page):
-    """Each line has strokes of its own, the same as its sample beside the names."""
+    """Each kind of line has its own strokes, the same as its sample beside the names."""
     point_at(page, 'tr[data-relation="0"]')
     soon(lambda: len(drawn(page, ".docre-arcs path", "d")), 2)
     dashes = drawn(page, ".docre-arcs path", "stroke-dasharray")
@@ -124,7 +124,7 @@ def test_an_edge_names_the_relation_that_is_pointed_at(open_page):
 
 @pytest.mark.parametrize("how", [click, point_at])
 def test_lines_follow_the_text(page, how):
-    """Evidence stays joined when the text gets another width, and drawing moves nothing."""
+    """Lines of evidence follow when the text gets another width, and drawing does not move the text."""
     width = "return document.querySelector('.docre-text').clientWidth"
     before = page.execute_script(width)
     how(page, 'tr[data-relation="0"] button')
@@ -137,7 +137,7 @@ def test_lines_follow_the_text(page, how):
 
 
 def test_nothing_is_drawn_in_a_closed_tab(page):
-    """And nothing goes wrong: the fixture looks at the console."""
+    """There are no errors: the fixture checks the console."""
     click(page, 'tr[data-relation="0"] button')
     soon(lambda: len(drawn(page, ".docre-arcs path", "d")), 2)
     page.execute_script("document.querySelector('.docre').style.display = 'none'")
@@ -157,7 +157,7 @@ def test_clicking_keeps_it_lit(page):
     assert not is_pressed(page, 'tr[data-relation="1"] button')
     press(page, "ESCAPE")
     soon_lit(page, [])
-    click(page, '.docre-edge[data-relations="0"] text')  # it takes no focus, yet Escape is heard
+    click(page, '.docre-edge[data-relations="0"] text')  # it does not take the focus, but Escape works
     point_at(page, ".docre-count")
     soon_lit(page, ["0"], "tr")
     press(page, "ESCAPE")
@@ -165,7 +165,7 @@ def test_clicking_keeps_it_lit(page):
 
 
 def test_keys(page):
-    click(page, ".docre-doc header")  # where the keys begin, whatever had the focus before
+    click(page, ".docre-doc header")  # the keys begin here, whichever element had the focus before
     soon(lambda: page.switch_to.active_element.get_attribute("class"), "docre-doc")
     press(page, "TAB")
     soon_lit(page, ["0", "1"], ".docre-mention")  # the text is one stop
@@ -180,13 +180,13 @@ def test_keys(page):
 
 
 def test_a_pointer_at_rest_does_not_undo_what_keys_show(page):
-    """The page moves below it, and another element comes to lie there."""
+    """The page moves below the pointer, so that another element is there."""
     click(page, ".docre-doc header")
     press(page, "TAB", "ARROW_RIGHT")
     soon_lit(page, ["2", "3"], ".docre-mention")
     page.execute_script("document.querySelector('.docre').style.marginTop = '-40px'")
     settle(page)
-    time.sleep(0.5)  # the browser tells that the pointer is on another element a while after
+    time.sleep(0.5)  # the browser reports the new element below the pointer with a delay
     soon_lit(page, ["2", "3"], ".docre-mention")
 
 
@@ -221,7 +221,7 @@ def test_several_fragments_on_one_page(open_page):
     assert [s.get_attribute("data-ready") for s in sections] == ["", ""]
     mention = sections[1].find_element("css selector", "[data-mention='0']")
     page.execute_script("arguments[0].scrollIntoView()", mention)
-    settle(page)  # what was below the window is laid out only now
+    settle(page)  # elements below the window are laid out only now
     mention.click()
     soon(lambda: len(sections[1].find_elements("css selector", "tr.docre-on")), 1)
     assert not sections[0].find_elements("css selector", ".docre-on")
@@ -253,9 +253,7 @@ def test_500_relations(open_page):
           type: (i) => { entity.value = 'Name' + i; entity.dispatchEvent(new Event('input', {bubbles: true})) },
         }[arguments[0]];
         for (let i = 0; i < 20; i++) { act(i); document.body.offsetHeight }"""
-    page.execute_cdp_cmd(
-        "Performance.enable", {"timeDomain": "threadTicks"}
-    )  # the page's own time, not what others take
+    page.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})  # the time of the page alone
     try:
         for act in ("point", "type"):
             before = seconds_of_work(page)

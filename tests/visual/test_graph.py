@@ -48,7 +48,7 @@ def test_names_do_not_overlap(relations):
 
 @pytest.mark.parametrize("relations", [STAR, PARTS, CHAIN], ids=["star", "parts", "chain"])
 def test_captions_do_not_overlap(relations):
-    """Neither names nor one another, where they are shown at once."""
+    """Labels overlap neither names nor each other if they are shown at once."""
     graph = draw_graph(relations, NAMES)
     assert graph.captioned and not draw_graph(CROWD, NAMES).captioned
     boxes = []

@@ -11,7 +11,7 @@ bounds = st.tuples(st.integers(0, len(TEXT)), st.integers(0, len(TEXT))).map(sor
 
 @given(st.lists(bounds, max_size=6))
 def test_each_stretch_gets_its_characters(found):
-    """Elements nest, the text stays as it is, and the pieces of each stretch hold just what it covers."""
+    """Elements nest, the text does not change, and the pieces of each span contain exactly its text."""
     stretches = [Stretch(start, end, "mention", i) for i, (start, end) in enumerate(found)]
     inside, stack, text = {s.id: "" for s in stretches}, [], ""
     firsts = []

@@ -1,4 +1,4 @@
-"""The HTML itself: what it says, and that nothing of a document gets out of its place."""
+"""The HTML: its content, and that all text of a document is escaped."""
 
 import re
 import sys
@@ -83,7 +83,7 @@ def test_nothing_comes_from_elsewhere():
 
 
 def test_fragments_do_not_clash():
-    """No ids, and all rules of style are for what lies within the fragment."""
+    """The fragment has no ids, and its style rules apply only inside it."""
     html = render([make_doc(), make_doc()], jupyter=False)
     assert not Reader(html).find("id") and "<html" not in html
     style = re.sub(r"/\*.*?\*/", "", html[html.index("<style>") + 7 : html.index("</style>")], flags=re.DOTALL)
@@ -94,7 +94,7 @@ def test_fragments_do_not_clash():
 
 
 def luminance(colour):
-    """Of a colour of three numbers from 0 to 255, by WCAG 2.1."""
+    """Luminance of a colour of three numbers from 0 to 255, by WCAG 2.1."""
     parts = [c / 255 for c in colour]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
     return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear))
@@ -110,7 +110,7 @@ def mix(one, other, share):
 
 
 def test_text_has_contrast():
-    """All text against all it may stand on has 4.5 to 1, what is drawn 3 to 1 (WCAG 2.1, AA), in light and in dark."""
+    """Text has a contrast of 4.5 to 1 on each background, graphics 3 to 1 (WCAG 2.1, AA), in light and in dark."""
     style = render(make_doc(), jupyter=False)
     schemes = [{}, {}]
     for name, *pair in re.findall(r"--([\w-]+): light-dark\((#\w{6}), (#\w{6})\)", style):
@@ -174,7 +174,7 @@ WEIGHTS = {"employer": [0.75, 0.25, 0.5, 0.5, 0, 1, 1], "residence": [0.5] * 7, 
 
 
 def test_heatmaps():
-    """Of entities with several mentions, the relations that they have."""
+    """Heatmaps have entities with several mentions, and the relations of these."""
     reader = read(make_doc(), mention_weights=[WEIGHTS])
     words = " ".join(reader.texts["docre-heatmap"].split())
     assert words == (
