@@ -56,9 +56,9 @@ ENTRY_POINTS = {
         "spacy-docre.relation_scorer.v1 = spacy_docre.scoring.relations:make_relation_scorer",
     ],
     "spacy_callbacks": [
-        "spacy-docre.split_ranges.v1 = spacy_docre.pipeline.tokenization:create_range_splitter",
-        "spacy-docre.em_schedule.v1 = spacy_docre.pipeline.em_schedule:create_em_schedule",
-        "spacy-docre.init_from.v1 = spacy_docre.models.init_from:create_init_from",
+        "spacy-docre.split_ranges.v1 = spacy_docre.training.tokenization:create_range_splitter",
+        "spacy-docre.em_schedule.v1 = spacy_docre.training.em_schedule:create_em_schedule",
+        "spacy-docre.init_from.v1 = spacy_docre.training.init_from:create_init_from",
     ],
 }
 

@@ -95,9 +95,9 @@ def run(row: str, seed: int, args: argparse.Namespace) -> Dict[str, Any]:
     from spacy.training.loop import train
 
     from spacy_docre.finding import find_component
-    from spacy_docre.pipeline.tuning import threshold_settings, tune_thresholds
     from spacy_docre.readers.corpus import create_docre_corpus
     from spacy_docre.scoring.evaluation import predict, read_known, score
+    from spacy_docre.training.tuning import threshold_settings, tune_thresholds
 
     torch.set_num_threads(1)
     if args.gpu_id >= 0:

@@ -39,8 +39,8 @@ FLOORS: Dict[str, Set[str]] = {
     "visual": GROUND,
     "writers": GROUND,
     "extraction": {"writers", "readers.checks", *GROUND},
-    "training": {"readers", *GROUND},
     "pipeline": {"batches", "models", "layers", "scoring", *GROUND},
+    "training": {"models", "pipeline", "readers", "scoring", *GROUND},
     "packed": {"about", "models", "layers", *GROUND},
     "legacy": {"models", "layers", "losses", *GROUND},
     "cli": {

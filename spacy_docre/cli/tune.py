@@ -58,7 +58,7 @@ def tune_cli(
     with one_line_errors():
         use_gpu(gpu_id)
         # These import torch, which other commands do without.
-        from ..pipeline.tuning import calibrate, current_threshold, threshold_settings, tune_thresholds
+        from ..training.tuning import calibrate, current_threshold, threshold_settings, tune_thresholds
 
         reader = DocreCorpus(corpus, given=split_names(given), places=Places.parse(places))
         nlp = load_pipeline(model, code)

@@ -38,7 +38,7 @@ class DocreRelations(LabelledPipe):
 
     what = "relations"
     extras: Tuple[str, ...] = ("facts",)
-    least = {"top_k": 1, "max_pairs": 1, "max_pair_distance": 0, "max_entities": 0, "n_negatives": 0}
+    minima = {"top_k": 1, "max_pairs": 1, "max_pair_distance": 0, "max_entities": 0, "n_negatives": 0}
 
     def __init__(
         self,

@@ -15,10 +15,10 @@ from spacy.util import registry
 from thinc.api import Adam, fix_random_seed
 
 from spacy_docre.packed.pipeline import pack_pipeline, unpack_pipeline
-from spacy_docre.pipeline.em_schedule import create_em_schedule
 from spacy_docre.pipeline.phases import PhasedRelations, Phases
 from spacy_docre.readers.corpus import create_docre_corpus
 from spacy_docre.training.configs import make_config
+from spacy_docre.training.em_schedule import create_em_schedule
 from toy import make_doc
 
 from .conftest import finish

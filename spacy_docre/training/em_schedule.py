@@ -5,7 +5,7 @@ from typing import Any, Callable, Dict, Union
 from spacy.language import Language
 
 from ..errors import Errors
-from .phases import PhasedRelations
+from ..pipeline.phases import PhasedRelations
 
 
 def create_em_schedule(
