@@ -43,7 +43,7 @@ def find_weighing(nlp: Language) -> Tuple[Any, Any]:
     RAISES (ValueError): If the pipeline has no such head.
     """
     relations = require_relations(nlp)
-    module = relations.model.shims[0].module
+    module = getattr(relations, "module", None)
     if getattr(module, "entity_pooling", "") != "attention":
         raise ValueError(Errors.R163.format(name=relations.name))
     return relations, module
