@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Iterable, List, Optional, Tuple
+from typing import Any, Iterable, List, Optional, Tuple
 
 import typer
 from tqdm import tqdm
@@ -76,20 +76,11 @@ def tune_cli(
             raise ValueError(Errors.R218)
         tuned = ("mentions", "clusters", "relations")
         pipes = [None if name in reader.given else find_component(nlp, f"docre_{name}") for name in tuned]
-        current = tuple(None if pipe is None else round(current_threshold(pipe), 6) for pipe in pipes)
-        # What the relation head's numbers are settings of.
         relations = find_component(nlp, "docre_relations")
+        # What the relation head's numbers are settings of.
         setting = " and ".join(threshold_settings(relations, 0.5).keys() - {"threshold", "temperature"})
-        typer.echo(f"| mentions | clusters | relations ({setting or 'threshold'}) | strict relation F1 |")
-        typer.echo("|---|---|---|---|")
-        for cell in sorted(result.relations, key=lambda c: -result.relations[c])[:10]:
-            typer.echo(f"| {' | '.join(show(cell))} | {100 * result.relations[cell]:.2f} |")
-        if current in result.relations:
-            typer.echo(f"\nBefore: {', '.join(show(current))}; F1 {100 * result.relations[current]:.2f}")
-        best = result.relations[result.best]
-        n_best = sum(f == best for f in result.relations.values())
-        among = f" (nearest to 0.5 of {n_best} with this F1)" if n_best > 1 else ""
-        typer.echo(f"Best: {', '.join(show(result.best))}; F1 {100 * best:.2f}{among}")
+        current = tuple(None if pipe is None else round(current_threshold(pipe), 6) for pipe in pipes)
+        report(result, current, setting or "threshold")
         temperature = 1.0
         errors: Tuple[Optional[float], Optional[float]] = (None, None)
         if with_temperature:
@@ -114,6 +105,25 @@ def tune_cli(
             typer.echo(f"Saved to {output}")
 
 
+def report(result: Any, current: Tuple[Optional[float], ...], setting: str) -> None:
+    """Print the best thresholds, and what those before are worth.
+
+    result (TuningResult): What `tune_thresholds` has found.
+    current (Tuple[Optional[float], ...]): Thresholds before.
+    setting (str): What the threshold of relations is called.
+    """
+    typer.echo(f"| mentions | clusters | relations ({setting}) | strict relation F1 |")
+    typer.echo("|---|---|---|---|")
+    for cell in sorted(result.relations, key=lambda c: -result.relations[c])[:10]:
+        typer.echo(f"| {' | '.join(show(cell))} | {100 * result.relations[cell]:.2f} |")
+    if current in result.relations:
+        typer.echo(f"\nBefore: {', '.join(show(current))}; F1 {100 * result.relations[current]:.2f}")
+    best = result.relations[result.best]
+    n_best = sum(f == best for f in result.relations.values())
+    among = f" (nearest to 0.5 of {n_best} with this F1)" if n_best > 1 else ""
+    typer.echo(f"Best: {', '.join(show(result.best))}; F1 {100 * best:.2f}{among}")
+
+
 def show(cell: Iterable[Optional[float]]) -> List[str]:
-    """RETURNS (List[str]): Thresholds as text."""
+    """Write thresholds as text."""
     return ["given" if threshold is None else f"{threshold:.2f}" for threshold in cell]

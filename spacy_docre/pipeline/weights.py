@@ -10,7 +10,7 @@ from ..doc.copying import copy_layers
 from ..doc.places import Places
 from ..errors import Errors
 from ..finding import require_relations
-from ..models.torch_model import encode
+from ..models.bridge import encode
 from .transformer import DocreTransformer
 
 
@@ -43,7 +43,7 @@ def find_weighing(nlp: Language) -> Tuple[Any, Any]:
     RAISES (ValueError): If the pipeline has no such head.
     """
     relations = require_relations(nlp)
-    module = relations.module
+    module = getattr(relations, "module", None)
     if getattr(module, "entity_pooling", "") != "attention":
         raise ValueError(Errors.R163.format(name=relations.name))
     return relations, module

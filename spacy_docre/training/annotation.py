@@ -1,6 +1,5 @@
 """Relations that models find between annotated entities, as annotation to train another model on."""
 
-from contextlib import contextmanager
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Sequence, Tuple
 
 import numpy
@@ -40,22 +39,11 @@ def find_votes(
     """
     relations = require_relations(nlp)
     reader = DocreCorpus("", given=LAYERS, places=places)
-    with all_relations(relations):
+    all_relations = {"threshold": FLOOR, "top_k": max(1, len(relations.labels)), "evidence_mass": 0.0}
+    with relations.with_settings(**all_relations):
         for doc in progress(nlp.pipe([reader.make_predicted(nlp, doc) for doc in docs], batch_size=batch_size)):
             found = get_relation_data(doc, Places.of(relations.cfg)) or ()
             yield {(record["head"], record["label"], record["tail"]): record["score"] for record in found}
-
-
-@contextmanager
-def all_relations(pipe: Any) -> Iterator[None]:
-    """Let a relation component report all relations for a while, and no evidence for them."""
-    before = dict(pipe.cfg)
-    pipe.cfg.update(threshold=FLOOR, top_k=max(1, len(pipe.labels)), evidence_mass=0.0)
-    try:
-        yield
-    finally:
-        pipe.cfg.clear()
-        pipe.cfg.update(before)
 
 
 def choose(votes: Votes, min_score: float, top_k: int) -> Votes:
