@@ -10,8 +10,9 @@ from spacy.tokens import DocBin
 from typer.testing import CliRunner
 
 from formats import FORMATS
-from spacy_docre.attributes import get_clusters, get_mentions, get_relation_data, get_types
 from spacy_docre.cli import app
+from spacy_docre.doc.layers import get_clusters, get_mentions, get_types
+from spacy_docre.doc.records import get_relation_data
 from spacy_docre.readers.faults import Faults
 from spacy_docre.readers.jsonl import doc_to_record, read_jsonl, write_jsonl
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import spacy
 
-from spacy_docre.attributes import get_clusters, get_mentions, get_relation_data, get_types, has_clusters, has_relations
+from spacy_docre.doc.layers import get_clusters, get_mentions, get_types, has_clusters
+from spacy_docre.doc.records import get_relation_data, has_relations
 from spacy_docre.readers.docred import read_docred, read_rel_info
 from spacy_docre.readers.faults import MAX_MESSAGES, Faults
 

@@ -7,7 +7,7 @@ import pytest
 import spacy
 
 from formats import DWIE, write_files
-from spacy_docre.attributes import get_clusters, get_types
+from spacy_docre.doc.layers import get_clusters, get_types
 from spacy_docre.readers.dwie import read_dwie
 from spacy_docre.readers.faults import Faults
 

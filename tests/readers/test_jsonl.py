@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from spacy.tokens import Doc, DocBin
 
-from spacy_docre.attributes import get_clusters, get_mentions, get_relation_data, get_types, has_clusters, has_relations
+from spacy_docre.doc.layers import get_clusters, get_mentions, get_types, has_clusters
 from spacy_docre.doc.places import Places
+from spacy_docre.doc.records import get_relation_data, has_relations
 from spacy_docre.readers.faults import Faults
 from spacy_docre.readers.jsonl import doc_to_record, read_jsonl, write_jsonl
 
