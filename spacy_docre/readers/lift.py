@@ -10,6 +10,7 @@ import spacy
 from spacy.language import Language
 from spacy.tokens import Doc
 
+from ..doc.text import normalize_space
 from ..errors import Errors
 from .annotate import choose_type
 from .checks import Malformed, is_text
@@ -170,7 +171,7 @@ class _Lifter:
     def name_of(self, name: Hashable) -> Hashable:
         """RETURNS (Hashable): What two mentions have to share to be one entity."""
         start, end = self.spans[name]
-        return " ".join(self.annotation.text[start:end].split()), *self.annotation.mentions[name].labels[:1]
+        return normalize_space(self.annotation.text[start:end]), *self.annotation.mentions[name].labels[:1]
 
     def make_entity(self, cluster: Sequence[Hashable]) -> Dict[str, Any]:
         labels = [label for name in cluster for label in self.annotation.mentions[name].labels]

@@ -11,6 +11,7 @@ from ..doc.notes import get_title
 from ..doc.places import DEFAULT, Places
 from ..doc.records import RelationRecord, get_relation_data
 from ..doc.sentences import has_sentences, number_sentences
+from ..doc.text import normalize_space
 from .corpus import HAS_LAYER
 
 LAYERS = ("sents", "mentions", "clusters", "types", "relations")
@@ -49,7 +50,7 @@ class Statistics:
 
         places (Places): Where its layers are kept.
         """
-        key = hash(" ".join(doc.text.split()).casefold())
+        key = hash(normalize_space(doc.text).casefold())
         if key in self.texts:
             self.repeated.append(get_title(doc))
         self.texts.setdefault(key, get_title(doc))

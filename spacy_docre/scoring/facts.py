@@ -16,6 +16,7 @@ from spacy.tokens import Doc
 from ..doc.places import DEFAULT, Places
 from ..doc.records import get_relation_data
 from ..doc.sets import Cluster, triple_set
+from ..doc.text import normalize_space
 from ..errors import Errors
 
 NamedFact = Tuple[str, str, str]  # head name, relation label, tail name
@@ -25,10 +26,8 @@ FORMAT = "spacy_docre.facts.v1"
 
 
 def mention_names(text: str, cluster: Cluster) -> Set[str]:
-    """RETURNS (Set[str]): Strings of an entity's mentions. Runs of white space become one space, so that a name broken
-    over two lines is still the same name.
-    """
-    return {" ".join(text[start:end].split()) for start, end in cluster}
+    """RETURNS (Set[str]): Texts of an entity's mentions, see `normalize_space`."""
+    return {normalize_space(text[start:end]) for start, end in cluster}
 
 
 def collect_facts(docs: Iterable[Doc], places: Places = DEFAULT) -> Set[NamedFact]:

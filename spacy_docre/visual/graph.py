@@ -7,6 +7,8 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple, Union
 
 import numpy
 
+from ..doc.text import normalize_space
+
 RADIUS = 7.0  # of a node, in pixels as all lengths here
 ARROW = 8.0
 BEND = 0.1  # how far a line leaves the straight one, as a share of its length: there and back are two lines
@@ -115,7 +117,7 @@ def draw_graph(relations: Sequence[Triple], names: Sequence[str]) -> Graph:
 
 def shorten(text: str) -> str:
     """RETURNS (str): A text of at most MAX_LABEL characters, on one line."""
-    text = " ".join(text.split())
+    text = normalize_space(text)
     return text if len(text) <= MAX_LABEL else text[: MAX_LABEL - 1].rstrip() + "…"
 
 
