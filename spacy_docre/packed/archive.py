@@ -41,7 +41,7 @@ def write_archive(path: Path, members: Dict[str, bytes]) -> None:
 def read_archive(path: Path) -> Dict[str, bytes]:
     """Read all members of a zip file.
 
-    RAISES (ValueError): If it is no zip file, damaged, too large, or has a member with a strange name.
+    RAISES (ValueError): If it is not a zip file, damaged, too large, or has a member with a strange name.
     """
     if not path.is_file():
         raise ValueError(Errors.R304.format(path=path, problem="no such file."))

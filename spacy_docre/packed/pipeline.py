@@ -145,7 +145,7 @@ def pack_component(name: str, component: Any, members: Members, packed: List[Pac
             parts["shims"][key] = {"kind": "encoder", **pack_encoder(name, shim, f"{folder}/{key}", members)}
         else:
             known = isinstance(shim, (TorchShim, HFShim))
-            problem = "it is not trained" if known else f"{type(shim).__name__} is no holder of weights of this package"
+            problem = "it is not trained" if known else f"{type(shim).__name__} does not hold weights as this package does"
             raise ValueError(Errors.R151.format(name=name, problem=problem))
         small = pack_state(state)
         members[f"{folder}/{key}.safetensors"] = save_tensors(small)
@@ -199,7 +199,7 @@ def pack_encoder(name: str, shim: HFShim, folder: str, members: Members) -> Dict
     kwargs = msg["tokenizer"].pop("kwargs", {})
     for file_name, data in msg["tokenizer"].items():
         if not TOKENIZER_FILE.fullmatch(file_name):
-            raise ValueError(Errors.R151.format(name=name, problem=f"the tokenizer's file {file_name!r} is no data"))
+            raise ValueError(Errors.R151.format(name=name, problem=f"the tokenizer's file {file_name!r} is not data"))
         if file_name == "tokenizer_config.json":  # its only paths: where the tokenizer once came from
             settings = json.loads(data)
             data = dump_json({k: strip_folders(v) if isinstance(v, str) else v for k, v in settings.items()})

@@ -73,9 +73,9 @@ def _read_text(path: Path) -> str:
 
 
 def _read_line(annotation: Annotation, line: str, number: int, faults: Faults) -> None:
-    """Add what a line says. RAISES (Malformed): If it is none of brat's."""
+    """Add what a line says. RAISES (Malformed): If it is not in brat's format."""
     name, _, content = line.partition("\t")
-    problem = f"line {number} is none of brat's, or there for the second time: {line!r:.80}"
+    problem = f"line {number} is not in brat's format, or names a mention twice: {line!r:.80}"
     equiv = EQUIV.fullmatch(content) if name == "*" else None
     if name.startswith("T"):
         ranges, _, text = content.partition("\t")

@@ -33,7 +33,7 @@ def read_docred(
     strict (bool): Raise at the first loss instead of dropping what is wrong.
     faults (Optional[Faults]): Counts what was found wrong, as far as the documents were read.
     YIELDS (Doc): A document with correct spaces. Relations are unannotated where it has no key `labels`.
-    RAISES (ValueError): If the file is missing or no JSON list; where it is cut off, after the documents before that;
+    RAISES (ValueError): If the file is missing or not a JSON list; where it is cut off, after the documents before that;
         with `strict`, if anything in it would be dropped.
     """
     vocab = (spacy.blank("en") if nlp is None else nlp).vocab
@@ -76,37 +76,37 @@ def _check_document(raw: Any) -> Dict[str, Any]:
     missing = [key for key in ("sents", "vertexSet") if key not in raw]
     expect(not missing, f"the key {' and '.join(missing)} is missing")
     title = raw.get("title") or ""
-    expect(is_text(title), "the title is no text")
+    expect(is_text(title), "the title is not a text")
     sents, entities, labels = raw["sents"], raw["vertexSet"], raw.get("labels")
-    expect(isinstance(sents, list) and all(isinstance(s, list) for s in sents), "sents is no list of token lists")
+    expect(isinstance(sents, list) and all(isinstance(s, list) for s in sents), "sents is not a list of token lists")
     for i, sent in enumerate(sents):
         for j, token in enumerate(sent):
             if not is_text(token) or not token:
                 raise Malformed(f"token {j} of sentence {i} is {token!r:.40}, not a text")
     expect(any(token.strip() for sent in sents for token in sent), "it has no text")
-    expect(isinstance(entities, list), "vertexSet is no list")
+    expect(isinstance(entities, list), "vertexSet is not a list")
     for i, mentions in enumerate(entities):
-        expect(isinstance(mentions, list), f"entity {i} is no list of mentions")
+        expect(isinstance(mentions, list), f"entity {i} is not a list of mentions")
         for j, mention in enumerate(mentions):
             _check_mention(mention, f"mention {j} of entity {i}", sents)
-    expect(labels is None or isinstance(labels, list), "labels is no list")
+    expect(labels is None or isinstance(labels, list), "labels is not a list")
     for i, label in enumerate(labels or []):
         _check_label(label, i, len(entities))
     return {**raw, "title": title}
 
 
 def _check_mention(mention: Any, what: str, sents: Sequence[Sequence[str]]) -> None:
-    expect(isinstance(mention, dict), f"{what} is no object")
+    expect(isinstance(mention, dict), f"{what} is not an object")
     sent_id, pos, label = mention.get("sent_id"), mention.get("pos"), mention.get("type")
     expect(is_index(sent_id, len(sents)), f"{what} has sent_id {sent_id!r}, but there are {len(sents)} sentences")
     n_tokens = len(sents[sent_id])
     is_span = isinstance(pos, list) and len(pos) == 2 and is_index(pos[1], n_tokens + 1) and is_index(pos[0], pos[1])
-    expect(is_span, f"{what} has pos {pos!r:.40}, which is no span of sentence {sent_id} ({n_tokens} tokens)")
-    expect(label is None or is_text(label), f"{what} has type {label!r:.40}, which is no text")
+    expect(is_span, f"{what} has pos {pos!r:.40}, which is not a span of sentence {sent_id} ({n_tokens} tokens)")
+    expect(label is None or is_text(label), f"{what} has type {label!r:.40}, which is not a text")
 
 
 def _check_label(label: Any, i: int, n_entities: int) -> None:
-    expect(isinstance(label, dict), f"relation {i} is no object")
+    expect(isinstance(label, dict), f"relation {i} is not an object")
     for key in ("h", "t"):
         value = label.get(key)
         expect(
@@ -116,7 +116,7 @@ def _check_label(label: Any, i: int, n_entities: int) -> None:
     expect(is_text(label.get("r")) and label["r"] != "", f"relation {i} has r = {label.get('r')!r:.40}, not an id")
     evidence = label.get("evidence")
     is_list = isinstance(evidence, list) and all(isinstance(s, int) and not isinstance(s, bool) for s in evidence)
-    expect(evidence is None or is_list, f"the evidence of relation {i} is no list of sentence numbers")
+    expect(evidence is None or is_list, f"the evidence of relation {i} is not a list of sentence numbers")
 
 
 def _make_doc(

@@ -118,18 +118,18 @@ def _make_record(raw: Any, file: Path, lay_out: bool, strict: bool, faults: Faul
         raise raw
     expect(isinstance(raw, dict), f"it is a {type(raw).__name__}, not an object")
     for key in ("mentions", "concepts", "relations"):
-        expect(isinstance(raw.get(key), list), f"{key} is no list")
+        expect(isinstance(raw.get(key), list), f"{key} is not a list")
         expect(all(isinstance(item, dict) for item in raw[key]), f"{key} holds something else than objects")
     title, text = _title(file, raw), raw.get("content")
-    expect(is_text(title), "its id is no text")
+    expect(is_text(title), "its id is not a text")
     for i, mention in enumerate(raw["mentions"]):
         span = [mention.get("begin"), mention.get("end")]
         expect(is_text(mention.get("text")), f"mention {i} has no text")
-        expect(is_range(span, MAX_LENGTH), f"mention {i} has begin and end {span!r:.40}, which is no range")
+        expect(is_range(span, MAX_LENGTH), f"mention {i} has begin and end {span!r:.40}, which is not a range")
     if lay_out and text is None:
         text = _lay_out(raw["mentions"])
     expect(text is not None, NO_TEXT)
-    expect(is_text(text), "its content is no text")
+    expect(is_text(text), "its content is not a text")
     entities: List[Dict[str, Any]] = []
     index: Dict[Any, int] = {}
     for i, concept in enumerate(raw["concepts"]):
@@ -137,7 +137,7 @@ def _make_record(raw: Any, file: Path, lay_out: bool, strict: bool, faults: Faul
         expect(concept["concept"] not in index, f"there are two concepts of the number {concept['concept']}")
         index[concept["concept"]] = i
         tags = concept.get("tags") or []
-        expect(isinstance(tags, list) and all(map(is_text, tags)), f"the tags of concept {i} are no list of texts")
+        expect(isinstance(tags, list) and all(map(is_text, tags)), f"the tags of concept {i} are not a list of texts")
         label, n_types = _find_type(tags)
         faults.mixed_types += n_types > 1
         entities.append({"label": label, "mentions": []})

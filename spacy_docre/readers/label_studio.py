@@ -81,7 +81,7 @@ def _names(user: Any) -> List[str]:
 
 def _get_text(task: Dict[str, Any], key: str) -> str:
     data: Any = task.get("data")
-    expect(isinstance(data, dict), "its data is no object")
+    expect(isinstance(data, dict), "its data is not an object")
     keys = ", ".join(repr(k) for k, value in data.items() if isinstance(value, str))
     expect(is_text(data.get(key)), f"its data has no text {key!r:.40}; there is: {keys:.200} (--text-key)")
     return data[key]
@@ -89,7 +89,7 @@ def _get_text(task: Dict[str, Any], key: str) -> str:
 
 def _objects(value: Any, what: str) -> List[Dict[str, Any]]:
     are_right = isinstance(value, list) and all(isinstance(o, dict) for o in value)
-    expect(are_right, f"{what} is no list of objects")
+    expect(are_right, f"{what} is not a list of objects")
     return value
 
 
@@ -133,5 +133,5 @@ def _add_relation(annotation: Annotation, relation: Dict[str, Any]) -> None:
 
 def _labels(value: Any, what: str) -> List[str]:
     labels = value or []
-    expect(isinstance(labels, list) and all(is_text(label) for label in labels), f"{what} has labels that are no texts")
+    expect(isinstance(labels, list) and all(is_text(label) for label in labels), f"{what} has labels that are not texts")
     return labels

@@ -165,7 +165,7 @@ class _Lifter:
     def has_ends(self, head: Hashable, label: Optional[str], tail: Hashable) -> bool:
         lost = [name for name in (head, tail) if name not in self.spans]
         if lost:
-            self.drop("lost_relations", f"{_describe(label)} names {lost[0]}, which is no mention, so it is dropped")
+            self.drop("lost_relations", f"{_describe(label)} names {lost[0]}, which is not a mention, so it is dropped")
         return not lost
 
     def name_of(self, name: Hashable) -> Hashable:

@@ -48,7 +48,7 @@ def read_pubtator(
 
 def split_concepts(field: str, related: Set[str]) -> List[str]:
     """Split what names the concepts of a mention: an identifier that a relation of the document names is never split,
-    at ";" and "," all others are, at "|" those that are no variant.
+    at ";" and "," all others are, at "|" those that are not a variant.
 
     related (Set[str]): Identifiers that the document's relations name.
     RETURNS (List[str]): Identifiers, each once; none for a mention without a concept.
@@ -90,7 +90,7 @@ def _blocks(path: PathLike) -> Iterator[Lines]:
 
 
 def _decode(data: bytes) -> str:
-    """RETURNS (str): A line without its end; what is no UTF-8 becomes lone surrogates, which no text may hold."""
+    """RETURNS (str): A line without its end; bytes that are not UTF-8 become lone surrogates, which no text may hold."""
     return data.decode("utf8", errors="surrogateescape").removeprefix("\ufeff").rstrip("\r\n")
 
 

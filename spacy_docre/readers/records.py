@@ -46,7 +46,7 @@ def read_records(records: Iterable[Tuple[str, Any]], *, nlp: Language, strict: b
             continue
         unknown = sorted(_unknown_keys(record))
         if unknown:
-            problem = f"nothing is known of the key {', '.join(map(repr, unknown))}, so it is left out"
+            problem = f"the key {', '.join(map(repr, unknown))} is unknown, so it is left out"
             message = Errors.R116.format(where=where, title=record.get("id", ""), problem=problem)
             faults.drop("unknown_keys", message, strict)
         title = record.get("id")
@@ -66,24 +66,24 @@ def _check_record(record: Any) -> Dict[str, Any]:
         raise record
     expect(isinstance(record, dict), f"it is a {type(record).__name__}, not an object")
     record = {key: value for key, value in record.items() if value is not None}
-    expect(is_text(record.get("text")), "the key text is missing or no text")
+    expect(is_text(record.get("text")), "the key text is missing or not a text")
     if "id" in record:
         is_number = isinstance(record["id"], int) and not isinstance(record["id"], bool)
         record["id"] = str(record["id"]) if is_number else record["id"]
-        expect(is_text(record["id"]), "its id is no text")
+        expect(is_text(record["id"]), "its id is not a text")
     n = len(record["text"])
     for key in ("sents", "entities", "relations"):
-        expect(isinstance(record.get(key, []), list), f"{key} is no list")
+        expect(isinstance(record.get(key, []), list), f"{key} is not a list")
     sents = record.get("sents", [])
     expect(all(is_range(sent, n) for sent in sents), f"sents has a range outside of the text (0 to {n})")
     in_order = all(a[1] <= b[0] for a, b in zip(sents, sents[1:]))
     expect(in_order, "sents overlap or are out of order")
     for i, entity in enumerate(record.get("entities", [])):
-        expect(isinstance(entity, dict), f"entity {i} is no object")
-        expect(is_text(entity.get("label") or ""), f"the label of entity {i} is no text")
+        expect(isinstance(entity, dict), f"entity {i} is not an object")
+        expect(is_text(entity.get("label") or ""), f"the label of entity {i} is not a text")
         mentions = entity.get("mentions")
         are_ranges = isinstance(mentions, list) and all(is_range(mention, n) for mention in mentions)
-        expect(are_ranges, f"entity {i} has a mention that is no range [start, end] of the text (0 to {n})")
+        expect(are_ranges, f"entity {i} has a mention that is not a range [start, end] of the text (0 to {n})")
     n_entities = len(record.get("entities", []))
     for i, relation in enumerate(record.get("relations", [])):
         _check_relation(relation, i, n, n_entities)
@@ -98,21 +98,21 @@ def _unknown_keys(record: Dict[str, Any]) -> Set[str]:
 
 
 def _check_relation(relation: Any, i: int, n: int, n_entities: int) -> None:
-    expect(isinstance(relation, dict), f"relation {i} is no object")
+    expect(isinstance(relation, dict), f"relation {i} is not an object")
     for key in ("head", "tail"):
         problem = f"relation {i} has {key} = {relation.get(key)!r:.40}, but there are {n_entities} entities"
         expect(is_index(relation.get(key), n_entities), f"{problem} (counted from 0)")
     expect(is_text(relation.get("label")) and relation["label"] != "", f"relation {i} has no label")
-    expect(is_text(relation.get("kb_id", "")), f"the kb_id of relation {i} is no text")
-    expect(is_share(relation.get("score", 1.0)), f"the score of relation {i} is no number in [0, 1]")
+    expect(is_text(relation.get("kb_id", "")), f"the kb_id of relation {i} is not a text")
+    expect(is_share(relation.get("score", 1.0)), f"the score of relation {i} is not a number in [0, 1]")
     sentences, evidence = relation.get("sentences", []), relation.get("evidence", [])
     are_numbers = isinstance(sentences, list) and all(isinstance(s, int) for s in sentences)
-    expect(are_numbers, f"sentences of relation {i} is no list of sentence numbers")
+    expect(are_numbers, f"sentences of relation {i} is not a list of sentence numbers")
     are_pairs = isinstance(evidence, list) and all(
         isinstance(e, dict) and is_range(e.get("head"), n) and is_range(e.get("tail"), n) and is_share(e.get("weight"))
         for e in evidence
     )
-    expect(are_pairs, f"evidence of relation {i} is no list of head range, tail range and weight in [0, 1]")
+    expect(are_pairs, f"evidence of relation {i} is not a list of head range, tail range and weight in [0, 1]")
 
 
 def trim(text: str, span: Sequence[int]) -> Chars:

@@ -81,7 +81,7 @@ def load_facts(*paths: Union[str, Path]) -> Set[int]:
     """Read one or several fact files.
 
     RETURNS (Set[int]): Hashes, all files together.
-    RAISES (ValueError): If a file is none of ours.
+    RAISES (ValueError): If a file is not a file of facts.
     """
     return set().union(*(read_facts(path)[0] for path in paths))
 
@@ -105,7 +105,7 @@ def facts_to_data(facts: Facts, frequencies: Optional[Dict[str, int]]) -> Dict[s
 
 def facts_from_data(data: Any, path: Union[str, Path]) -> Tuple[Set[int], Optional[Dict[str, int]]]:
     """RETURNS (Tuple[Set[int], Optional[Dict[str, int]]]): Hashes; frequencies of labels, None where there are none.
-    RAISES (ValueError): If these are no contents of a file of facts.
+    RAISES (ValueError): If the data are not those of a file of facts.
     """
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise ValueError(Errors.R130.format(path=path))

@@ -34,7 +34,7 @@ def make_submission(
     places (Places): Where the layers are kept.
     RETURNS (Tuple[List[Record], int]): title, h_idx, t_idx, r, evidence (sentences of the original) of each relation;
         and how many others there are whose entities are not those of the original.
-    RAISES (ValueError): If a document is not in the original, or that is no file of DocRED's kind.
+    RAISES (ValueError): If a document is not in the original, or the original is not in DocRED's form.
     """
     try:
         originals = {(r["title"], *(token for sent in r["sents"] for token in sent)): r for r in records}
@@ -59,7 +59,7 @@ def make_submission(
     except (KeyError, TypeError, IndexError) as e:
         raise ValueError(
             Errors.R105.format(
-                path=path, problem=f"it is no list of documents as DocRED has them ({type(e).__name__}: {e})."
+                path=path, problem=f"it is not a list of documents in DocRED's form ({type(e).__name__}: {e})."
             )
         ) from None
     return list(found.values()), n_lost
