@@ -114,6 +114,37 @@ def _make_records(
 
 def _make_record(raw: Any, file: Path, lay_out: bool, strict: bool, faults: Faults) -> Dict[str, Any]:
     """RETURNS (Dict[str, Any]): A file's content as our JSONL has it. RAISES (Malformed): Naming the first problem."""
+    title, text = _check_text(raw, file, lay_out)
+    index = _number_concepts(raw["concepts"])
+    entities: List[Dict[str, Any]] = []
+    for concept in raw["concepts"]:
+        label, n_types = _find_type(concept.get("tags") or [])
+        faults.mixed_types += n_types > 1
+        entities.append({"label": label, "mentions": []})
+    for i, mention in enumerate(raw["mentions"]):
+        number, begin, end = mention.get("concept"), mention["begin"], mention["end"]
+        expect(is_index(number, MAX_LENGTH) and number in index, f"mention {i} is of a concept that is not there")
+        if text[begin:end] == mention["text"]:
+            entities[index[number]]["mentions"].append([begin, end])
+        else:
+            problem = (
+                f"at {begin} stands {text[begin:end]!r:.60}, not {mention['text']!r:.60}, so this mention is dropped"
+            )
+            faults.drop("wrong_offsets", Errors.R116.format(where=file, title=title, problem=problem), strict)
+    relations = []
+    for i, relation in enumerate(raw["relations"]):
+        ends = (relation.get("s"), relation.get("o"))
+        are_there = all(is_index(number, MAX_LENGTH) and number in index for number in ends)
+        expect(are_there, f"relation {i} joins {ends!r:.40}, which are not both concepts")
+        relations.append({"head": index[ends[0]], "label": relation.get("p"), "tail": index[ends[1]]})
+    return {"id": title, "text": text, "entities": entities, "relations": relations}
+
+
+def _check_text(raw: Any, file: Path, lay_out: bool) -> Tuple[str, str]:
+    """Check the title, the text and the offsets. RETURNS (Tuple[str, str]): Title and text.
+
+    RAISES (Malformed): Naming the first problem.
+    """
     if isinstance(raw, Malformed):
         raise raw
     expect(isinstance(raw, dict), f"it is a {type(raw).__name__}, not an object")
@@ -130,35 +161,22 @@ def _make_record(raw: Any, file: Path, lay_out: bool, strict: bool, faults: Faul
         text = _lay_out(raw["mentions"])
     expect(text is not None, NO_TEXT)
     expect(is_text(text), "its content is not a text")
-    entities: List[Dict[str, Any]] = []
-    index: Dict[Any, int] = {}
-    for i, concept in enumerate(raw["concepts"]):
-        expect(is_index(concept.get("concept"), MAX_LENGTH), f"concept {i} has no number")
-        expect(concept["concept"] not in index, f"there are two concepts of the number {concept['concept']}")
-        index[concept["concept"]] = i
-        tags = concept.get("tags") or []
+    return title, text
+
+
+def _number_concepts(concepts: Sequence[Dict[str, Any]]) -> Dict[int, int]:
+    """Check the concepts. RETURNS (Dict[int, int]): Position of each by its number.
+
+    RAISES (Malformed): Naming the first problem.
+    """
+    index: Dict[int, int] = {}
+    for i, concept in enumerate(concepts):
+        number, tags = concept.get("concept"), concept.get("tags") or []
+        expect(is_index(number, MAX_LENGTH), f"concept {i} has no number")
+        expect(number not in index, f"there are two concepts of the number {number}")
         expect(isinstance(tags, list) and all(map(is_text, tags)), f"the tags of concept {i} are not a list of texts")
-        label, n_types = _find_type(tags)
-        faults.mixed_types += n_types > 1
-        entities.append({"label": label, "mentions": []})
-    for i, mention in enumerate(raw["mentions"]):
-        number = mention.get("concept")
-        expect(is_index(number, MAX_LENGTH) and number in index, f"mention {i} is of a concept that is not there")
-        begin, end = mention["begin"], mention["end"]
-        if text[begin:end] == mention["text"]:
-            entities[index[number]]["mentions"].append([begin, end])
-        else:
-            problem = (
-                f"at {begin} stands {text[begin:end]!r:.60}, not {mention['text']!r:.60}, so this mention is dropped"
-            )
-            faults.drop("wrong_offsets", Errors.R116.format(where=file, title=title, problem=problem), strict)
-    relations = []
-    for i, relation in enumerate(raw["relations"]):
-        ends = (relation.get("s"), relation.get("o"))
-        are_there = all(is_index(number, MAX_LENGTH) and number in index for number in ends)
-        expect(are_there, f"relation {i} joins {ends!r:.40}, which are not both concepts")
-        relations.append({"head": index[ends[0]], "label": relation.get("p"), "tail": index[ends[1]]})
-    return {"id": title, "text": text, "entities": entities, "relations": relations}
+        index[concept["concept"]] = i
+    return index
 
 
 def _find_type(tags: Sequence[str]) -> Tuple[str, int]:

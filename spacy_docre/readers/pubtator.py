@@ -90,15 +90,16 @@ def _blocks(path: PathLike) -> Iterator[Lines]:
 
 
 def _decode(data: bytes) -> str:
-    """RETURNS (str): A line without its end; bytes that are not UTF-8 become lone surrogates, which no text may hold."""
+    """Decode a line, without its end. Bytes that are not UTF-8 become lone surrogates, which `is_text` refuses."""
     return data.decode("utf8", errors="surrogateescape").removeprefix("\ufeff").rstrip("\r\n")
 
 
 def _make_record(lines: Lines, where: str, strict: bool, faults: Faults) -> Dict[str, Any]:
     """RETURNS (Dict[str, Any]): A document as our JSONL has it. RAISES (Malformed): Naming the first problem."""
     first = TEXT_LINE.match(lines[0][1])
-    expect(first is not None and first[2] == "t", "it does not begin with a title line (ID|t|...)")
-    title, parts = first[1], {}  # type: ignore[index]
+    if first is None or first[2] != "t":
+        raise Malformed("it does not begin with a title line (ID|t|...)")
+    title, parts = first[1], {}
     mentions: List[List[str]] = []
     relations: List[List[str]] = []
     for number, line in lines:

@@ -133,6 +133,7 @@ def tokenize(nlp: Language, text: str, borders: Iterable[int]) -> Tuple[Doc, Set
     starts, ends = token_offsets(doc)
     chars = numpy.unique(numpy.fromiter(borders, dtype="int64"))
     token = numpy.searchsorted(starts, chars, side="right") - 1
+    # Borders inside a token: "Oslo's " has the tokens [0, 4) and [4, 6); of the borders 0, 4, 5 the last is inside.
     is_inside = (token >= 0) & (chars > starts[token]) & (chars < ends[token]) if len(doc) else chars < 0
     if not is_inside.any():
         return doc, set()
@@ -215,6 +216,10 @@ class _DocMaker:
     def make_relations(
         self, tokens: "_TokenIndex", entity_ids: Dict[int, int], sent_ids: Dict[int, int]
     ) -> List[RelationRecord]:
+        """Build the plain data of all relations; those that can't be kept are counted.
+
+        entity_ids, sent_ids (Dict[int, int]): New number of each entity that has mentions, and of each sentence.
+        """
         records: Dict[Tuple[int, str, int], RelationRecord] = {}
         for i, relation in enumerate(self.record["relations"]):
             head, tail, label = relation["head"], relation["tail"], relation["label"]
@@ -228,20 +233,23 @@ class _DocMaker:
             if key in records:
                 self.faults.duplicate_relations += 1
                 continue
-            sentences = {sent_ids[s] for s in relation.get("sentences", []) if s in sent_ids}
-            for s in relation.get("sentences", []):
-                if s not in sent_ids:
-                    self.drop("lost_evidence", f"relation {i} names sentence {s}, which is not there")
             records[key] = relation_record(
                 key[0],
                 label,
                 key[2],
                 kb_id=relation.get("kb_id", ""),
                 score=relation.get("score", 1.0),
-                sentences=sorted(sentences),
+                sentences=self.make_sentences(sent_ids, i, relation),
                 evidence=self.make_evidence(tokens, i, relation),
             )
         return list(records.values())
+
+    def make_sentences(self, sent_ids: Dict[int, int], i: int, relation: Dict[str, Any]) -> List[int]:
+        """RETURNS (List[int]): New numbers of a relation's sentences; those that are not there are counted."""
+        for s in relation.get("sentences", []):
+            if s not in sent_ids:
+                self.drop("lost_evidence", f"relation {i} names sentence {s}, which is not there")
+        return sorted({sent_ids[s] for s in relation.get("sentences", []) if s in sent_ids})
 
     def make_evidence(
         self, tokens: "_TokenIndex", i: int, relation: Dict[str, Any]
