@@ -29,12 +29,9 @@ def read_label_studio(
     `read_annotations`. Predictions are not read.
 
     path (PathLike): File with one list of tasks (the export format JSON; JSON-MIN has no relations).
-    nlp (Optional[Language]): Gives tokenizer and vocabulary; English by default.
-    lift (Optional[Lift]): How mentions become entities; see there for the default.
     annotator (str): Takes only annotations that the user with this number or e-mail address completed.
     text_key (str): Key of the text in a task's data.
-    strict (bool): Raise at the first loss.
-    faults (Optional[Faults]): Counts what was found wrong, as far as the file was read.
+    nlp, lift, strict, faults: See `read_annotations`.
     YIELDS (Doc): A document without sentences: Label Studio has none. Its title is the number of the task.
     RAISES (ValueError): If the file is missing or holds no list; with `strict`, if anything would be dropped.
     """
@@ -133,5 +130,7 @@ def _add_relation(annotation: Annotation, relation: Dict[str, Any]) -> None:
 
 def _labels(value: Any, what: str) -> List[str]:
     labels = value or []
-    expect(isinstance(labels, list) and all(is_text(label) for label in labels), f"{what} has labels that are not texts")
+    expect(
+        isinstance(labels, list) and all(is_text(label) for label in labels), f"{what} has labels that are not texts"
+    )
     return labels

@@ -61,6 +61,9 @@ def read_annotations(
 
     annotations (Iterable[Tuple[str, Union[Annotation, Malformed]]]): Where each stands, and what it says.
     nlp (Optional[Language]): Gives tokenizer and vocabulary; English by default.
+    lift (Optional[Lift]): How mentions become entities; see there for the default.
+    strict (bool): Raise at the first loss.
+    faults (Faults): Counts what was found wrong, as far as the annotations were read.
     YIELDS (Doc): A document. The mentions that a relation was annotated between are its evidence.
     RAISES (ValueError): With `strict`, if anything would be dropped.
     """

@@ -26,11 +26,8 @@ def read_prodigy(
     """Read accepted answers, the first one to each text; see `read_annotations`. A relation goes from head to child.
 
     path (PathLike): File with one JSON object a line.
-    nlp (Optional[Language]): Gives tokenizer and vocabulary; English by default.
-    lift (Optional[Lift]): How mentions become entities; see there for the default.
     annotator (str): Takes only answers of the annotator or session with this name.
-    strict (bool): Raise at the first loss.
-    faults (Optional[Faults]): Counts what was found wrong, as far as the file was read.
+    nlp, lift, strict, faults: See `read_annotations`.
     YIELDS (Doc): A document without sentences: Prodigy has none. Its title is the task's id, the meta data's id or
         title, or the input's hash.
     RAISES (ValueError): If the file is missing; with `strict`, if anything would be dropped.
