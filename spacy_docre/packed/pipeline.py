@@ -145,7 +145,9 @@ def pack_component(name: str, component: Any, members: Members, packed: List[Pac
             parts["shims"][key] = {"kind": "encoder", **pack_encoder(name, shim, f"{folder}/{key}", members)}
         else:
             known = isinstance(shim, (TorchShim, HFShim))
-            problem = "it is not trained" if known else f"{type(shim).__name__} does not hold weights as this package does"
+            problem = (
+                "it is not trained" if known else f"{type(shim).__name__} does not hold weights as this package does"
+            )
             raise ValueError(Errors.R151.format(name=name, problem=problem))
         small = pack_state(state)
         members[f"{folder}/{key}.safetensors"] = save_tensors(small)

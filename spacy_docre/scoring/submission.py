@@ -37,31 +37,33 @@ def make_submission(
     RAISES (ValueError): If a document is not in the original, or the original is not in DocRED's form.
     """
     try:
-        originals = {(r["title"], *(token for sent in r["sents"] for token in sent)): r for r in records}
-        found: Dict[Tuple[str, int, int, str], Record] = {}
-        n_lost = 0
-        for example in examples:
-            check_same_text(example.reference, example.predicted)
-            reference = example.reference
-            title = reference._.get(TITLE_ATTR)
-            original = originals.get((title, *(token.text for token in reference)))
-            if original is None:
-                raise ValueError(Errors.R132.format(path=path, title=title))
-            vertices, starts = locate(original, reference)
-            for record in list_predictions(example.predicted, starts, places):
-                head, tail = vertices.get(record.pop("head")), vertices.get(record.pop("tail"))
-                if head is None or tail is None:
-                    n_lost += 1
-                else:
-                    found.setdefault(
-                        (title, head, tail, record["r"]), {"title": title, "h_idx": head, "t_idx": tail, **record}
-                    )
+        return _list_records(examples, records, path, places)
     except (KeyError, TypeError, IndexError) as e:
-        raise ValueError(
-            Errors.R105.format(
-                path=path, problem=f"it is not a list of documents in DocRED's form ({type(e).__name__}: {e})."
-            )
-        ) from None
+        problem = f"it is not a list of documents in DocRED's form ({type(e).__name__}: {e})."
+        raise ValueError(Errors.R105.format(path=path, problem=problem)) from None
+
+
+def _list_records(
+    examples: Iterable[Example], records: Any, path: Optional[Path], places: Places
+) -> Tuple[List[Record], int]:
+    """RETURNS (Tuple[List[Record], int]): See `make_submission`."""
+    originals = {(r["title"], *(token for sent in r["sents"] for token in sent)): r for r in records}
+    found: Dict[Tuple[str, int, int, str], Record] = {}
+    n_lost = 0
+    for example in examples:
+        check_same_text(example.reference, example.predicted)
+        title = example.reference._.get(TITLE_ATTR)
+        original = originals.get((title, *(token.text for token in example.reference)))
+        if original is None:
+            raise ValueError(Errors.R132.format(path=path, title=title))
+        vertices, starts = locate(original, example.reference)
+        for record in list_predictions(example.predicted, starts, places):
+            head, tail = vertices.get(record.pop("head")), vertices.get(record.pop("tail"))
+            if head is None or tail is None:
+                n_lost += 1
+            else:
+                key = (title, head, tail, record["r"])
+                found.setdefault(key, {"title": title, "h_idx": head, "t_idx": tail, **record})
     return list(found.values()), n_lost
 
 
