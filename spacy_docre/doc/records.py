@@ -72,8 +72,8 @@ def _register(places: Places) -> str:
 def get_relation_data(doc: Doc, places: Places = DEFAULT) -> Optional[List[RelationRecord]]:
     """RETURNS (Optional[List[RelationRecord]]): Stored relations, best first; None where relations were never
     annotated."""
-    data = doc._.get(_register(places))
-    return None if data is None else [dict(record) for record in data]  # type: ignore[misc]
+    data: Optional[Iterable[RelationRecord]] = doc._.get(_register(places))
+    return None if data is None else [record.copy() for record in data]
 
 
 def set_relation_data(doc: Doc, data: Optional[Iterable[RelationRecord]], places: Places = DEFAULT) -> None:

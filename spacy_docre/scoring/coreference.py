@@ -62,7 +62,7 @@ def count_muc(pred: List[Cluster], gold: List[Cluster], shared: Overlaps) -> Cou
 
 
 def count_b3(pred: List[Cluster], gold: List[Cluster], shared: Overlaps) -> Counts:
-    """Add up over mentions which share of a mention's cluster the other side has with it, too."""
+    """Add up over mentions the share of a mention's cluster that the other side puts with the mention as well."""
     return Counts(
         sum(n * n / len(pred[i]) for (i, _), n in shared.items()),
         sum(map(len, pred)),
@@ -72,8 +72,8 @@ def count_b3(pred: List[Cluster], gold: List[Cluster], shared: Overlaps) -> Coun
 
 
 def count_ceafe(pred: List[Cluster], gold: List[Cluster], shared: Overlaps) -> Counts:
-    """Pair clusters one to one so that their likeness, 2 shared / (sizes together), is greatest in sum."""
-    # scipy takes its time to load, and is needed here alone.
+    """Pair clusters one to one so that the sum of their likeness, 2 shared / (sum of sizes), is greatest."""
+    # scipy is slow to load, and only this function needs it.
     from scipy.optimize import linear_sum_assignment
 
     likeness = numpy.zeros((len(pred), len(gold)))

@@ -76,6 +76,8 @@ def draw_f(tallies: Sequence[Tally], keys: Sequence[str], n: int, seed: int) -> 
     keys (Sequence[str]): Of the tallies.
     RETURNS (Dict[str, Floats1d]): F1 in each draw, NaN where there is nothing to score. Shape (n,).
     """
+    # Of two documents, table[i] holds the counts of document i. Draws of (0, 0), (0, 1), (1, 0) are the rows [2, 0],
+    # [1, 1], [1, 1] of `times`: the sums of the first draw are 2 * table[0].
     table = numpy.array([[tally.get(key, Counts()) for key in keys] for tally in tallies], dtype="float64")
     times = numpy.random.default_rng(seed).multinomial(len(tallies), numpy.full(len(tallies), 1 / len(tallies)), n)
     right, predicted, found, gold = numpy.moveaxis(numpy.tensordot(times, table, axes=1), -1, 0)  # (n, keys) each
@@ -93,8 +95,9 @@ def interval(draws: Floats1d) -> Optional[List[float]]:
 
 def mean_f(values: Iterable[Optional[float]]) -> Optional[float]:
     """RETURNS (Optional[float]): Mean of several F1; None if one of them is."""
-    known = list(values)
-    return None if None in known else sum(known) / len(known)  # type: ignore[arg-type]
+    values = list(values)
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if len(known) == len(values) else None
 
 
 def intervals(

@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple, Union
 
 import numpy
 
+from ..arrays import Floats1d, Floats2d
 from ..doc.text import normalize_space
 
 RADIUS = 7.0  # of a node, in pixels as all lengths here
@@ -134,7 +135,7 @@ def lay_out(pairs: Sequence[Tuple[int, int]], widths: Mapping[int, float]) -> Tu
     widths (Mapping[int, float]): How wide the name of each node is.
     RETURNS (Tuple[Dict[int, Point], float, float]): Place of each node, width and height of the whole.
     """
-    import networkx  # takes a while, and only who draws needs it
+    import networkx  # slow to load, and only drawings need it
 
     graph = networkx.Graph(list(pairs))
     parts = sorted(networkx.connected_components(graph), key=lambda part: (-len(part), min(part)))
@@ -155,21 +156,23 @@ def lay_out(pairs: Sequence[Tuple[int, int]], widths: Mapping[int, float]) -> Tu
     return nodes, right + MARGIN[0], y + row + MARGIN[1]
 
 
-def size(n: int) -> numpy.ndarray:
-    """RETURNS (numpy.ndarray): Width and height for a number of joined nodes."""
+def size(n: int) -> Floats1d:
+    """RETURNS (Floats1d): Width and height for a number of joined nodes."""
     width, height = LABEL + ACROSS * math.sqrt(n), DOWN * math.sqrt(n)
     if width <= MAX_WIDTH:
         return numpy.array([width, height])
     return numpy.array([MAX_WIDTH, max(height, n * NODE_AREA / MAX_WIDTH)])
 
 
-def keep_apart(places: numpy.ndarray, boxes: numpy.ndarray) -> numpy.ndarray:
+def keep_apart(places: Floats2d, boxes: Floats2d) -> Floats2d:
     """Push boxes that overlap from one another, the shorter way, until none do.
 
-    places (numpy.ndarray): Middles of the boxes, (N, 2).
-    boxes (numpy.ndarray): Widths and heights, (N, 2).
-    RETURNS (numpy.ndarray): New middles. Where there is no end to it, some boxes still overlap.
+    places (Floats2d): Middles of the boxes, (N, 2).
+    boxes (Floats2d): Widths and heights, (N, 2).
+    RETURNS (Floats2d): New middles. Some boxes may still overlap after `MAX_STEPS`.
     """
+    # Three boxes of 10 x 4 with middles (0, 0), (6, 1), (30, 0). Between two of them at least 10 across or 4 down is
+    # needed. The first two lack 4 across and 3 down, so each moves 1.5 down or up; the third lacks nothing.
     least = (boxes[:, None] + boxes) / 2
     order = numpy.sign(numpy.arange(len(places))[:, None] - numpy.arange(len(places)))  # for those at the same place
     for _ in range(MAX_STEPS):
@@ -189,8 +192,11 @@ def keep_apart(places: numpy.ndarray, boxes: numpy.ndarray) -> numpy.ndarray:
     return places
 
 
-def spread(graph: Any, members: Sequence[int]) -> numpy.ndarray:
-    """RETURNS (numpy.ndarray): Places of a connected graph's members within the unit square, drawn out along x."""
+def spread(graph: Any, members: Sequence[int]) -> Floats2d:
+    """Lay out a connected graph in the unit square, its longest axis along x.
+
+    RETURNS (Floats2d): Places of the members, (N, 2).
+    """
     import networkx
 
     if len(members) <= MAX_STRESS_NODES:
@@ -224,12 +230,12 @@ def draw_edge(head: Point, tail: Point) -> Tuple[str, str, List[Point]]:
     return line, _arrow(tip, into), places
 
 
-def place_caption(candidates: Sequence[Point], width: float, taken: numpy.ndarray) -> Tuple[Point, bool]:
+def place_caption(candidates: Sequence[Point], width: float, taken: Floats2d) -> Tuple[Point, bool]:
     """Choose the place where a caption covers least.
 
     candidates (Sequence[Point]): Places, the best first.
     width (float): Of the caption.
-    taken (numpy.ndarray): The boxes that are there already. Shape (N, 4).
+    taken (Floats2d): Boxes that are there already. Shape (N, 4).
     RETURNS (Tuple[Point, bool]): A place, and whether the caption covers nothing there.
     """
     covered = []
