@@ -41,7 +41,7 @@ class Places:
 
     @classmethod
     def of_pipeline(cls, nlp: Language) -> "Places":
-        """RETURNS (Places): Where a pipeline's relations are, and what they are found from; see `find_places`."""
+        """Read the places of the components that find a pipeline's relations; see `find_places`."""
         return find_places(nlp)[0]
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Relations on a Doc as plain data, which survives whatever becomes of the Doc; the views are built from it."""
+"""Relations on a Doc as plain data, which is stored and copied with the Doc; the views are built from it."""
 
 from typing import Iterable, List, Optional, Sequence, Tuple, TypedDict
 
@@ -63,7 +63,7 @@ def relation_record(
 
 
 def _register(places: Places) -> str:
-    """RETURNS (str): The Doc extension that holds relation data, registered if need be."""
+    """Register the Doc extension that holds relation data, unless it is there. RETURNS (str): Its name."""
     if not Doc.has_extension(places.relation_data):
         Doc.set_extension(places.relation_data, default=None)
     return places.relation_data

@@ -42,7 +42,7 @@ def read_dwie(
     path (PathLike): Folder of JSON files; read in alphabetical order.
     nlp (Optional[Language]): Gives tokenizer and vocabulary; English by default.
     part (str): all; or, less the documents without mentions, test (tag `test`), dev or train (tag `train`).
-    n_dev, seed (int): How many documents of the tag `train` are dev, and what they are drawn by.
+    n_dev, seed (int): How many documents of the tag `train` are dev, and the seed that draws them.
     dev_titles (Optional[Iterable[str]]): The documents that are dev, in place of drawn ones.
     lay_out (bool): Put the mentions at their offsets into blanks, where the article's text is missing.
     strict (bool): Raise at the first loss.
@@ -66,7 +66,7 @@ def read_dwie(
 
 
 def read_titles(path: PathLike) -> Set[str]:
-    """RETURNS (Set[str]): One title a line. RAISES (ValueError): If the file is missing or not in UTF-8."""
+    """Read titles, one a line. RAISES (ValueError): If the file is missing or not in UTF-8."""
     if not Path(path).is_file():
         raise ValueError(Errors.R104.format(path=path))
     try:
@@ -77,7 +77,7 @@ def read_titles(path: PathLike) -> Set[str]:
 
 
 def _draw_dev(files: Iterable[Path], n_dev: int, seed: int) -> Set[str]:
-    """RETURNS (Set[str]): Titles of dev documents, drawn from those of the tag train that have mentions."""
+    """Draw the titles of dev documents from those of the tag train that have mentions."""
     raws = ((file, parse_json(file.read_bytes())) for file in files)
     titles = [_title(file, raw) for file, raw in raws if _is_in(raw, "train") and raw.get("mentions")]
     if n_dev > len(titles):
@@ -113,7 +113,7 @@ def _make_records(
 
 
 def _make_record(raw: Any, file: Path, lay_out: bool, strict: bool, faults: Faults) -> Dict[str, Any]:
-    """RETURNS (Dict[str, Any]): A file's content as our JSONL has it. RAISES (Malformed): Naming the first problem."""
+    """Turn a file's content into a record of our JSONL. RAISES (Malformed): Naming the first problem."""
     title, text = _check_text(raw, file, lay_out)
     index = _number_concepts(raw["concepts"])
     entities: List[Dict[str, Any]] = []
@@ -180,8 +180,10 @@ def _number_concepts(concepts: Sequence[Dict[str, Any]]) -> Dict[int, int]:
 
 
 def _find_type(tags: Sequence[str]) -> Tuple[str, int]:
-    """RETURNS (Tuple[str, int]): Type of a concept, "" if its tags name none, and how many of `TYPES` it has (a time,
-    an amount of money and a role are values, which counts once).
+    """Find the type of a concept in its tags.
+
+    RETURNS (Tuple[str, int]): The type, "" if the tags do not name one; and how many of `TYPES` they name. A time, an
+        amount of money and a role are values as well, which does not count.
     """
     names = [tag[len(PREFIX) :] for tag in tags if tag.startswith(PREFIX)]
     found = [name for name in TYPES if name in names]
@@ -190,7 +192,7 @@ def _find_type(tags: Sequence[str]) -> Tuple[str, int]:
 
 
 def _lay_out(mentions: Sequence[Dict[str, Any]]) -> str:
-    """RETURNS (str): Blanks with the text of each mention at its offsets."""
+    """Make a text of blanks with the text of each mention at its offsets."""
     text = [" "] * max((mention["end"] for mention in mentions), default=0)
     for mention in mentions:
         begin, end = mention["begin"], mention["end"]

@@ -59,7 +59,7 @@ def _read_tasks(
 
 
 def _choose_answer(task: Dict[str, Any], annotator: str, faults: Faults) -> Optional[Dict[str, Any]]:
-    """RETURNS (Optional[Dict[str, Any]]): The annotation to take, if there is one; the others are counted."""
+    """Choose the annotation to take, if there is one, and count the others."""
     expect("annotations" in task, "it has no key annotations: export as JSON, not as JSON-MIN, which has no relations")
     answers = _objects(task["annotations"], "annotations")
     faults.unanswered_texts += not answers
@@ -72,7 +72,7 @@ def _choose_answer(task: Dict[str, Any], annotator: str, faults: Faults) -> Opti
 
 
 def _names(user: Any) -> List[str]:
-    """RETURNS (List[str]): What a user goes by; exports hold the number, or all that is known."""
+    """List the names of a user; exports hold the number alone, or an object with number and e-mail address."""
     return [str(user.get(key)) for key in ("id", "email")] if isinstance(user, dict) else [str(user)]
 
 
@@ -91,7 +91,7 @@ def _objects(value: Any, what: str) -> List[Dict[str, Any]]:
 
 
 def _read_answer(answer: Dict[str, Any], text: str, faults: Faults) -> Annotation:
-    """RAISES (Malformed): If the annotation has not the layout of labelled text."""
+    """Read an annotation. RAISES (Malformed): If it does not have the layout of labelled text."""
     annotation = Annotation(text)
     for result in _objects(answer.get("result"), "result"):
         if result.get("type") == "labels":
@@ -104,7 +104,7 @@ def _read_answer(answer: Dict[str, Any], text: str, faults: Faults) -> Annotatio
 
 
 def _add_mention(annotation: Annotation, region: Dict[str, Any]) -> None:
-    """Add a mention, or labels to one that is there: a region that two sets of labels apply to is there twice."""
+    """Add a mention, or labels to one that is there: a region with two sets of labels appears twice."""
     name = region.get("id")
     expect(is_text(name), "a region has no id")
     what = f"region {name!r:.40}"

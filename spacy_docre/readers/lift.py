@@ -1,5 +1,5 @@
-"""Lift mentions to entities, and relations between mentions to relations between entities: annotation tools know the
-former only. The rule: mentions joined by a coreference label are one entity; so are mentions of one text and label,
+"""Lift mentions to entities, and relations between mentions to relations between entities: annotation tools only know
+mentions. The rule: mentions joined by a coreference label are one entity; so are mentions of one text and label,
 which also join an entity with such a mention; any other mention is an entity of its own."""
 
 import re
@@ -45,7 +45,7 @@ class Lift:
 
 
 def find_title(*values: Any) -> Optional[str]:
-    """RETURNS (Optional[str]): The first of the values that is a text or a whole number, as text."""
+    """Take the first of the values that is a text or a whole number, as text."""
     return next((str(value) for value in values if isinstance(value, int) or (is_text(value) and value)), None)
 
 
@@ -148,8 +148,9 @@ class _Lifter:
         return label is None or label in self.lift.coref_labels
 
     def place_mentions(self) -> Dict[Hashable, Chars]:
-        """RETURNS (Dict[Hashable, Chars]): Code points [start, end) of each mention, in document order, from its first
-        piece to its last; those with another text there are left out.
+        """Find the code points [start, end) of each mention, from its first piece to its last.
+
+        RETURNS (Dict[Hashable, Chars]): By name, in document order; mentions with another text there are left out.
         """
         text, spans = self.annotation.text, {}
         for name, placed in place_mentions(text, self.annotation.mentions).items():
@@ -172,7 +173,7 @@ class _Lifter:
         return not lost
 
     def name_of(self, name: Hashable) -> Hashable:
-        """RETURNS (Hashable): What two mentions have to share to be one entity."""
+        """Tell what two mentions must share to be one entity: text and label."""
         start, end = self.spans[name]
         return normalize_space(self.annotation.text[start:end]), *self.annotation.mentions[name].labels[:1]
 
@@ -211,5 +212,5 @@ def _describe(label: Optional[str]) -> str:
 
 
 def _share(pairs: Sequence[Tuple[Chars, Chars]]) -> List[Dict[str, Any]]:
-    """RETURNS (List[Dict[str, Any]]): Mention pairs as evidence of one relation, of the same weight each."""
+    """Turn mention pairs into evidence of one relation, each of the same weight."""
     return [{"head": list(head), "tail": list(tail), "weight": 1 / len(pairs)} for head, tail in pairs]

@@ -62,7 +62,7 @@ def _read_tasks(path: PathLike, annotator: str, faults: Faults) -> Iterator[Tupl
 
 
 def _read_task(task: Dict[str, Any]) -> Annotation:
-    """RAISES (Malformed): If the task has not the layout of a relation task."""
+    """Read a task. RAISES (Malformed): If it does not have the layout of a relation task."""
     expect(is_text(task.get("text")), "the key text is missing or not a text")
     meta = task.get("meta")
     described = [meta.get("id"), meta.get("title")] if isinstance(meta, dict) else []
@@ -102,8 +102,10 @@ def _add_mention(annotation: Annotation, span: Dict[str, Any]) -> Hashable:
 
 
 def _find_end(annotation: Annotation, task: Dict[str, Any], relation: Dict[str, Any], side: str) -> Hashable:
-    """RETURNS (Hashable): The mention at one end of a relation, which may be a token that no span covers. Relations
-    that were not made in Prodigy may give no more than the number of a token, mostly the last one of a span.
+    """Find the mention at one end of a relation, which may be a token outside of all spans. Relations that were not
+    made in Prodigy may give only the number of a token, mostly the last one of a span.
+
+    RETURNS (Hashable): The mention's name.
     """
     span = relation.get(f"{side}_span")
     if span is None:

@@ -1,5 +1,5 @@
 """Make Docs of plain records: a text with character offsets, as our JSONL has it. Readers of other formats of text and
-offsets bring theirs into this shape. Offsets count code points; an absent key means "not annotated", [] "none"."""
+offsets make such records. Offsets count code points; an absent key means "not annotated", [] "none"."""
 
 from bisect import bisect_right
 from itertools import chain
@@ -91,7 +91,7 @@ def _check_record(record: Any) -> Dict[str, Any]:
 
 
 def _unknown_keys(record: Dict[str, Any]) -> Set[str]:
-    """RETURNS (Set[str]): Keys of a checked record that our JSONL does not have: a slip of the pen loses a layer."""
+    """List the keys of a checked record that our JSONL does not have: a misspelt key loses a layer."""
     found = record.keys() - KEYS
     found |= {key for entity in record.get("entities", []) for key in entity.keys() - ENTITY_KEYS}
     return found | {key for relation in record.get("relations", []) for key in relation.keys() - RELATION_KEYS}
@@ -116,7 +116,7 @@ def _check_relation(relation: Any, i: int, n: int, n_entities: int) -> None:
 
 
 def trim(text: str, span: Sequence[int]) -> Chars:
-    """RETURNS (Chars): A character range without the spaces at its ends; start and end are the same if it is blank."""
+    """Cut the spaces at the ends off a character range. If it is blank, start and end are the same."""
     start, end = span
     part = text[start:end]
     start += len(part) - len(part.lstrip())
@@ -186,7 +186,7 @@ class _DocMaker:
                 yield from (*trim(self.text, pair["head"]), *trim(self.text, pair["tail"]))
 
     def trim_mentions(self, i: int, entity: Dict[str, Any]) -> List[Chars]:
-        """RETURNS (List[Chars]): Mentions of an entity, without the spaces at their ends and without blank ones."""
+        """Cut the spaces at the ends off an entity's mentions, and drop blank ones."""
         mentions = []
         for mention in entity["mentions"]:
             start, end = trim(self.text, mention)
@@ -200,8 +200,10 @@ class _DocMaker:
         return mentions
 
     def set_sents(self, doc: Doc, sents: Sequence[Chars]) -> Dict[int, int]:
-        """RETURNS (Dict[int, int]): Number of each annotated sentence among those of the Doc, blank ones left out. Text
-        before the first one is a sentence of its own, text between two belongs to the earlier.
+        """Write the sentences. Text before the first one is a sentence of its own; text between two belongs to the
+        earlier one.
+
+        RETURNS (Dict[int, int]): Number of each annotated sentence among those of the Doc, blank ones left out.
         """
         kept = [i for i, (start, end) in enumerate(sents) if start < end]
         self.faults.empty_sentences += len(sents) - len(kept)
@@ -245,7 +247,7 @@ class _DocMaker:
         return list(records.values())
 
     def make_sentences(self, sent_ids: Dict[int, int], i: int, relation: Dict[str, Any]) -> List[int]:
-        """RETURNS (List[int]): New numbers of a relation's sentences; those that are not there are counted."""
+        """List the new numbers of a relation's sentences; those that are not there are counted."""
         for s in relation.get("sentences", []):
             if s not in sent_ids:
                 self.drop("lost_evidence", f"relation {i} names sentence {s}, which is not there")

@@ -1,4 +1,4 @@
-"""Scores as probabilities: the temperature that makes them so, and how far they are from it."""
+"""Scores as probabilities: the temperature that calibrates them, and their calibration error."""
 
 from typing import Any
 

@@ -37,8 +37,10 @@ def count_coreference(pred: AbstractSet[Cluster], gold: AbstractSet[Cluster]) ->
 
 
 def disjoint(clusters: AbstractSet[Cluster]) -> List[Cluster]:
-    """RETURNS (List[Cluster]): Clusters without the mentions that larger ones hold, or earlier ones of their size; by
-    size, and without what is empty then."""
+    """Take out of each cluster the mentions that a larger one holds, or an earlier one of the same size.
+
+    RETURNS (List[Cluster]): The clusters that are not empty, by size.
+    """
     seen: set = set()
     found = []
     for cluster in sorted(clusters, key=lambda c: (-len(c), sorted(c))):
@@ -49,7 +51,7 @@ def disjoint(clusters: AbstractSet[Cluster]) -> List[Cluster]:
 
 
 def overlaps(pred: List[Cluster], gold: List[Cluster]) -> Overlaps:
-    """RETURNS (Overlaps): Clusters that share mentions, and how many."""
+    """Count the mentions that a predicted and a gold cluster share."""
     owner = {mention: i for i, cluster in enumerate(pred) for mention in cluster}
     return Counter((owner[m], j) for j, cluster in enumerate(gold) for m in cluster if m in owner)
 

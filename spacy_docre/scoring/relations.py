@@ -172,12 +172,12 @@ def _forgive_untyped(triple: EntityTriple, any_type: Set[Cluster]) -> EntityTrip
 
 
 def _evidence(support: Dict[EntityTriple, Set[Offsets]], starts: List[int]) -> Set[Tuple[EntityTriple, int]]:
-    """RETURNS (Set[Tuple[EntityTriple, int]]): Relation and supporting sentence, by the sentences' first characters."""
+    """List relations with each supporting sentence. starts: first character of each sentence."""
     return {(triple, sent) for triple, sents in support.items() for sent in find_sentences(sents, starts)}
 
 
 def _cuts(reference: Doc, by_label: Dict[str, str]) -> Dict[str, Callable[[EntityTriple], bool]]:
-    """RETURNS (Dict[str, Callable[[EntityTriple], bool]]): Condition of each cut that can be told on this document."""
+    """List the conditions of the cuts that this document allows."""
     cuts: Dict[str, Callable[[EntityTriple], bool]] = {
         name: partial(_fits_counts, rule) for name, rule in MENTION_CUTS.items()
     }
@@ -196,7 +196,7 @@ def _fits_counts(rule: Callable[[int, int], bool], triple: EntityTriple) -> bool
 
 
 def _is_within_sentence(starts: List[int], triple: EntityTriple) -> bool:
-    """RETURNS (bool): Whether a sentence mentions both entities."""
+    """Tell whether a sentence mentions both entities."""
     (head, _), _, (tail, _) = triple
     return bool(find_sentences(head, starts) & find_sentences(tail, starts))
 

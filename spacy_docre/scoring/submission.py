@@ -68,8 +68,11 @@ def _list_records(
 
 
 def locate(original: Record, reference: Doc) -> Tuple[Dict[Cluster, int], List[int]]:
-    """RETURNS (Tuple[Dict[Cluster, int], List[int]]): Places of the entities in vertexSet, and the character at which
-    each sentence begins; an empty one begins where the next does."""
+    """Find entities and sentences of the original in the text.
+
+    RETURNS (Tuple[Dict[Cluster, int], List[int]]): Place of each entity in vertexSet, and the character at which each
+        sentence begins; an empty one begins where the next does.
+    """
     chars = [token.idx for token in reference] + [len(reference.text)]
     first = [0]
     for sent in original["sents"]:

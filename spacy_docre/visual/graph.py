@@ -12,19 +12,19 @@ from ..doc.text import normalize_space
 
 RADIUS = 7.0  # of a node, in pixels as all lengths here
 ARROW = 8.0
-BEND = 0.1  # how far a line leaves the straight one, as a share of its length: there and back are two lines
+BEND = 0.1  # of a line, as a share of its length, so that there and back are two lines
 ACROSS, DOWN = 150.0, 92.0  # times the square root of the nodes; names are wide, so there is more across than down
-LABEL = 110.0  # and across, for what is written on a line
+LABEL = 110.0  # and this more across, for captions
 MAX_WIDTH = 760.0  # of a part: more nodes make it higher, for a page is read downwards
 NODE_AREA = 9000.0  # of each node in a part that is as wide as it may be
-MAX_LABEL = 24  # characters of a name or a label; the whole is in its tooltip
-CHARACTER = 6.8  # width of one in a name that is lit; taken a little too wide, as fonts differ
-MARGIN = (8.0, 26.0)  # round it all; what is written on a loop lies above its node
+MAX_LABEL = 24  # characters of a name or a label; the tooltip has the whole
+CHARACTER = 6.8  # width of one in a highlighted name; a little too wide, because fonts differ
+MARGIN = (8.0, 26.0)  # around the drawing; the caption of a loop lies above its node
 GAP = (14.0, 6.0)  # between the names of two nodes, across and down
-NAME = (-RADIUS - 3, 26.0)  # from a node's middle to the top of what belongs to it, and to the bottom of its name
-ALONG = (0.5, 0.42, 0.58, 0.34, 0.66, 0.26, 0.74)  # where on a line its label may go, the best first
-MAX_CAPTIONS = 24  # lines in a graph that has something written on all of them; else only those that are lit
-MAX_STRESS_NODES = 40  # the better layout takes the cube of their number
+NAME = (-RADIUS - 3, 26.0)  # from the middle of a node to its top and to the bottom of its name
+ALONG = (0.5, 0.42, 0.58, 0.34, 0.66, 0.26, 0.74)  # positions of a caption on its line, the best first
+MAX_CAPTIONS = 24  # in a larger graph, only highlighted lines show their captions
+MAX_STRESS_NODES = 40  # the better layout takes time in the cube of their number
 MAX_STEPS = 400
 
 Point = Tuple[float, float]
@@ -40,7 +40,7 @@ class Edge:
     labels (Tuple[str, ...]): Their labels.
     caption (str): What is written on the line.
     line, arrow (str): What to draw, in the language of SVG paths.
-    place (Point): Where the caption goes.
+    place (Point): Position of the caption.
     free (bool): Whether the caption covers neither a name nor another caption that is shown with it.
     """
 
@@ -60,7 +60,7 @@ class Node:
     """An entity.
 
     name (str): What is written below it.
-    place (Point): Where it lies.
+    place (Point): Position of its middle.
     """
 
     name: str
@@ -81,7 +81,7 @@ class Graph:
 
     @property
     def captioned(self) -> bool:
-        """Whether all that is written on lines is shown at once."""
+        """Whether all captions are shown at once."""
         return len(self.edges) <= MAX_CAPTIONS
 
 
@@ -107,7 +107,7 @@ def draw_graph(relations: Sequence[Triple], names: Sequence[str]) -> Graph:
         labels = tuple(relations[i][1] for i in numbers)
         caption = shorten(labels[0]) + (f" +{len(labels) - 1}" if len(labels) > 1 else "")
         line, arrow, candidates = draw_edge(places[head], places[tail])
-        # Of many lines only those of one entity are lit together.
+        # Of many lines only those of one entity are highlighted together.
         beside = [box for a, b, box in captions if len(grouped) <= MAX_CAPTIONS or {a, b} & {head, tail}]
         place, free = place_caption(candidates, measure(caption), numpy.array(named + beside))
         if free:
@@ -117,13 +117,13 @@ def draw_graph(relations: Sequence[Triple], names: Sequence[str]) -> Graph:
 
 
 def shorten(text: str) -> str:
-    """RETURNS (str): A text of at most MAX_LABEL characters, on one line."""
+    """Cut a text to at most MAX_LABEL characters, on one line."""
     text = normalize_space(text)
     return text if len(text) <= MAX_LABEL else text[: MAX_LABEL - 1].rstrip() + "…"
 
 
 def measure(text: str) -> float:
-    """RETURNS (float): About how wide a text is, in pixels. Chinese, Japanese, Korean are twice as wide."""
+    """Estimate the width of a text in pixels. Chinese, Japanese and Korean characters are twice as wide."""
     wide = sum(unicodedata.east_asian_width(character) in "WF" for character in text)
     return CHARACTER * (len(text) + wide)
 
@@ -141,6 +141,8 @@ def lay_out(pairs: Sequence[Tuple[int, int]], widths: Mapping[int, float]) -> Tu
     parts = sorted(networkx.connected_components(graph), key=lambda part: (-len(part), min(part)))
     nodes: Dict[int, Point] = {}
     x, y, row, right = *MARGIN, 0.0, 0.0
+    # Parts lie side by side like words, and a new row begins where MAX_WIDTH would be passed. Of three parts 500, 200 and
+    # 300 wide, the first two make a row, and the third begins the next one, below the higher of the two.
     for part in parts:
         members = sorted(part)
         boxes = numpy.array([(max(widths[node], 2 * RADIUS) + GAP[0], NAME[1] - NAME[0] + GAP[1]) for node in members])
@@ -157,7 +159,7 @@ def lay_out(pairs: Sequence[Tuple[int, int]], widths: Mapping[int, float]) -> Tu
 
 
 def size(n: int) -> Floats1d:
-    """RETURNS (Floats1d): Width and height for a number of joined nodes."""
+    """Choose width and height for a number of joined nodes."""
     width, height = LABEL + ACROSS * math.sqrt(n), DOWN * math.sqrt(n)
     if width <= MAX_WIDTH:
         return numpy.array([width, height])
@@ -206,6 +208,8 @@ def spread(graph: Any, members: Sequence[int]) -> Floats2d:
     places = numpy.array([found[node] for node in members])
     places -= places.mean(0)
     places = places @ numpy.linalg.eigh(places.T @ places)[1][:, ::-1]  # the longest axis first
+    # Three nodes at x = 0, 1, 10: `even` is 0, 0.1, 1, and `rank` (used from seven nodes on) 0, 0.5, 1; their mean leaves
+    # 0, 0.3, 1.
     low, extent = places.min(0), numpy.ptp(places, axis=0)
     even = numpy.where(extent > 1e-6, (places - low) / numpy.maximum(extent, 1e-6), 0.5)
     rank = places.argsort(0, kind="stable").argsort(0) / (len(members) - 1) if len(members) > 6 else even
@@ -213,8 +217,11 @@ def spread(graph: Any, members: Sequence[int]) -> Floats2d:
 
 
 def draw_edge(head: Point, tail: Point) -> Tuple[str, str, List[Point]]:
-    """RETURNS (Tuple[str, str, List[Point]]): Line and arrow from one node to another as SVG paths, and places on the
-    line for what is written there, the best first."""
+    """Draw a line with an arrow from one node to another.
+
+    RETURNS (Tuple[str, str, List[Point]]): Line and arrow as SVG paths, and places on the line for its caption, the
+        best first.
+    """
     (x1, y1), (x2, y2) = head, tail
     if head == tail:  # a loop above the node
         r = 2 * RADIUS
