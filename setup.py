@@ -28,7 +28,7 @@ ENTRY_POINTS = {
         "spacy-docre.RelationModel.v1 = spacy_docre.models.relation_model:build_relation_model",
         "spacy-docre.AtlopHead.v1 = spacy_docre.models.heads.atlop:build_atlop_head",
         "spacy-docre.KmgreHead.v1 = spacy_docre.models.heads.kmgre:build_kmgre_head",
-        "spacy-docre.PemsclHead.v1 = spacy_docre.models.heads.pemscl:build_pemscl_head",
+        "spacy-docre.PemsclHead.v1 = spacy_docre.models.heads.atlop:build_atlop_head",
         "spacy-docre.RsmanHead.v1 = spacy_docre.models.heads.rsman:build_rsman_head",
         "spacy-docre.JerexGlobalHead.v1 = spacy_docre.models.heads.jerex:build_jerex_global_head",
         "spacy-docre.JerexMultiInstanceHead.v1 = spacy_docre.models.heads.jerex:build_jerex_multi_instance_head",
@@ -56,9 +56,9 @@ ENTRY_POINTS = {
         "spacy-docre.relation_scorer.v1 = spacy_docre.scoring.relations:make_relation_scorer",
     ],
     "spacy_callbacks": [
-        "spacy-docre.split_ranges.v1 = spacy_docre.pipeline.tokenization:create_range_splitter",
-        "spacy-docre.em_schedule.v1 = spacy_docre.pipeline.em_schedule:create_em_schedule",
-        "spacy-docre.init_from.v1 = spacy_docre.models.init_from:create_init_from",
+        "spacy-docre.split_ranges.v1 = spacy_docre.training.tokenization:create_range_splitter",
+        "spacy-docre.em_schedule.v1 = spacy_docre.training.em_schedule:create_em_schedule",
+        "spacy-docre.init_from.v1 = spacy_docre.training.init_from:create_init_from",
     ],
 }
 

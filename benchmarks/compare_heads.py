@@ -47,7 +47,7 @@ COLUMNS = {
 
 def make_run_config(row: str, seed: int, args: argparse.Namespace) -> Any:
     """RETURNS (Config): That of one run."""
-    from spacy_docre.cli.config import make_config
+    from spacy_docre.training.configs import make_config
 
     head, *settings = ROWS[row]
     marked = "marked" in settings
@@ -94,10 +94,10 @@ def run(row: str, seed: int, args: argparse.Namespace) -> Dict[str, Any]:
     from spacy.training.initialize import init_nlp
     from spacy.training.loop import train
 
-    from spacy_docre.cli.evaluate import predict, read_known, score
-    from spacy_docre.pipeline.finding import find_component
-    from spacy_docre.pipeline.tuning import threshold_settings, tune_thresholds
+    from spacy_docre.finding import find_component
     from spacy_docre.readers.corpus import create_docre_corpus
+    from spacy_docre.scoring.evaluation import predict, read_known, score
+    from spacy_docre.training.tuning import threshold_settings, tune_thresholds
 
     torch.set_num_threads(1)
     if args.gpu_id >= 0:

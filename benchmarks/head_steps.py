@@ -19,8 +19,8 @@ from spacy.util import fix_random_seed
 from thinc.api import Adam
 from tqdm import tqdm
 
-from spacy_docre.cli.config import make_config
 from spacy_docre.readers.corpus import create_docre_corpus
+from spacy_docre.training.configs import make_config
 
 
 def build(head: str, encoder: str, corpus: str) -> Any:

@@ -26,8 +26,8 @@ from spacy.training.batchers import minibatch_by_words
 from spacy.training.initialize import init_nlp
 from thinc.api import Adam
 
-from spacy_docre.cli.config import make_config
 from spacy_docre.readers.corpus import create_docre_corpus
+from spacy_docre.training.configs import make_config
 
 PHASES = {"atlop": [""], "kmgre": ["warmup", "E", "M"]}
 

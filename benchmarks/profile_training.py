@@ -19,8 +19,9 @@ from spacy.training import Example
 from thinc.api import Adam
 from tqdm import tqdm
 
-from spacy_docre.models.transformer.model import get_plan, get_tokenizer, run_encoder
-from spacy_docre.models.transformer.windows import cut_windows, tokenize, window_ids
+from spacy_docre.models.torch_model import get_module
+from spacy_docre.models.transformer.model import get_plan, get_shim, run_encoder
+from spacy_docre.models.transformer.windows import cut_windows, tokenize_docs, window_ids
 from spacy_docre.readers.corpus import create_docre_corpus
 
 
@@ -38,11 +39,11 @@ def run_alone(encoder: Any, docs: List[Doc]) -> None:
     model = encoder.model
     plan = get_plan(model)
     ids: List[List[int]] = []
-    for pieces, first, last in tokenize(get_tokenizer(model), docs, model.attrs["name"]):
+    for pieces, first, last in tokenize_docs(get_shim(model).tokenizer, docs, model.attrs["name"]):
         ids.extend(window_ids(pieces, cut_windows(len(pieces), first, last, plan), plan))
-    outputs = [t for t in run_encoder(model, ids, is_train=True)[0] if t is not None]
+    outputs = list(run_encoder(model, ids, is_train=True).named().values())
     torch.autograd.backward(outputs, [torch.ones_like(t) for t in outputs])
-    model.shims[0]._model.zero_grad()
+    get_module(model).zero_grad()
 
 
 def main() -> None:

@@ -1,5 +1,7 @@
 """Messages of all errors (R1xx data, R2xx pipeline, R3xx maths and models) and warnings (RW)."""
 
+from typing import Any, Collection, Optional
+
 from spacy.errors import ErrorsWithCodes
 
 
@@ -13,7 +15,6 @@ class Errors(metaclass=ErrorsWithCodes):
     R103 = "'{title}': the text of the gold document differs from the text of the predicted one at character {at}: {gold!r} against {pred!r}."
     R104 = "Can't read {path}: no such file or folder. Check the path (in configs: [paths]; in project.yml: the variables)."
     R105 = "{path}: {problem}"
-    R106 = "Unknown layer {layer!r} in `given`. Choose from: {options}."
     R108 = "Can't read the places {value!r}. Give a prefix, or names that differ from the default such as mentions=sc,clusters=coref; there are {options}."
     R107 = "No documents found in {path}. Check the path; without another format it holds .spacy files."
     R130 = "{path} holds no facts of spacy_docre: expected a file written by scoring.save_facts, or gold documents as .spacy."
@@ -28,7 +29,6 @@ class Errors(metaclass=ErrorsWithCodes):
     R114 = '{path} is no list of relation names: {problem}. Expected one JSON object from id to name, such as {{"P27": "country of citizenship"}}.'
     R115 = "{where} can't be used: {problem}. Correct it in the file; without --strict it is left out."
     R116 = "{where} ('{title}'): {problem}."
-    R117 = "Unknown layer {layer!r} in `require`. Choose from: {options}."
     R118 = "Can't write to {path}: expected a name that ends in .spacy or .jsonl, or a folder (no ending) for shards."
     R119 = "No document of {path} could be used, so nothing was written. {problem}"
     R120 = "{path} is no .spacy file: {problem}. Make one with `python -m spacy_docre convert`."
@@ -57,7 +57,7 @@ class Errors(metaclass=ErrorsWithCodes):
         "Add them to the label file, or remove it to take all labels from the data."
     )
     R205 = "'{name}' has no trained model yet: call nlp.initialize() or load weights first."
-    R206 = "'{name}': `{setting}` has to be {expected}, got {value!r}."
+    R206 = "{where}`{setting}` has to be {expected}, got {value!r}."
     R207 = "'{name}' cannot rehearse: rehearsal is not defined for span and pair scores. Train on a mix of old and new documents instead."
     R208 = (
         "Can't continue from {path}: component '{name}' has labels {new} there, but {old} here. "
@@ -110,7 +110,6 @@ class Errors(metaclass=ErrorsWithCodes):
     R162 = "Can't tell what {path} holds: expected .txt, .jsonl, .spacy, a folder of .spacy files, or - for text from stdin."
     R163 = "'{name}' has no heatmap to show: its head gives mentions no weights. Heads that do: spacy-docre.RsmanHead.v1 with entity_pooling = \"attention\"."
     R164 = "Can't write a page to {path}: expected a name that ends in .html."
-    R165 = "{model} finds no relations: it has no component like docre_relations. Name a pipeline that has one."
     R166 = "{model} and the models before it know different relations, so that their scores can't be averaged. Known to one side only: {labels}"
     R167 = "{path} has to hold a JSON object, and holds a {kind}."
     R168 = "{path} has keys that a model card does not know: {unknown}. Known are {known}."
@@ -123,7 +122,7 @@ class Errors(metaclass=ErrorsWithCodes):
         "The text has {n} characters, more than the pipeline's limit of {limit}. Split it, or raise `nlp.max_length` in a "
         "pipeline of your own."
     )
-    R173 = "The pipeline has no component that finds relations (docre_relations). It has: {names}."
+    R173 = "{model} has no component that finds relations (docre_relations). It has: {names}."
     R174 = (
         "Can't resume {path}: {problem}. Take the input, the pipeline and the options that it was begun with, name another "
         "file, or start anew with --force."
@@ -148,7 +147,6 @@ class Errors(metaclass=ErrorsWithCodes):
         "a window attends to every other, such as BERT, RoBERTa, XLM-R, DistilBERT, ELECTRA, ALBERT, MPNet, DeBERTa."
     )
     R308 = 'The encoder {name!r} has no word piece for the marker {marker!r}. Choose another: marker = "#", say.'
-    R310 = "`{setting}` has to be {expected}, got {value!r}."
     R311 = (
         "The contrastive loss needs the vectors z_head and z_tail of entity pairs, but this head gives only: {given}. "
         "Take spacy-docre.PemsclHead.v1, or leave that loss out: contrast_weight = 0."
@@ -196,3 +194,43 @@ class Warnings(metaclass=ErrorsWithCodes):
     )
     RW17 = "{path}: not all of it could be used: {found}. `python -m spacy_docre convert` names each."
     RW11 = "The gradient of {what} is infinite or not a number: {n} update(s) left out so far. If there are many, lower the learning rate, or turn mixed_precision off."
+
+
+def check(setting: str, ok: bool, expected: str, value: Any, where: str = "") -> None:
+    """Raise an error that says what a setting has to be, unless its value is allowed.
+
+    setting (str): Name of the setting.
+    ok (bool): Whether the value is allowed.
+    expected (str): What is allowed, as in "`setting` has to be ...".
+    value (Any): The value given.
+    where (str): Component, head or file that has the setting; "" where nothing is known.
+    RAISES (ValueError): If the value is not allowed.
+    """
+    if not ok:
+        place = f"'{where}': " if where else ""
+        raise ValueError(Errors.R206.format(where=place, setting=setting, expected=expected, value=value))
+
+
+def check_choice(setting: str, value: Any, options: Collection[str], where: str = "") -> None:
+    """Check that a setting is one of its options; see `check`."""
+    check(setting, value in options, f"one of {', '.join(options)}", value, where)
+
+
+def check_number(
+    setting: str,
+    value: float,
+    *,
+    least: Optional[float] = None,
+    above: Optional[float] = None,
+    most: Optional[float] = None,
+    where: str = "",
+) -> None:
+    """Check that a setting is a number within bounds; see `check`.
+
+    least, above, most (Optional[float]): It has to be at least, above, at most that; None for no bound.
+    """
+    # Not written as `value < least`: NaN is smaller than nothing.
+    ok = (least is None or value >= least) and (above is None or value > above) and (most is None or value <= most)
+    bounds = {"at least": least, "above": above, "at most": most}
+    expected = " and ".join(f"{word} {bound}" for word, bound in bounds.items() if bound is not None)
+    check(setting, ok, expected, value, where)

@@ -100,8 +100,8 @@ def sample_corpus(tmp_path_factory: pytest.TempPathFactory) -> Dict[str, str]:
     return paths
 
 
-@pytest.fixture
-def tiny_config(tiny_encoder: str, sample_corpus: Dict[str, str]) -> Config:
+@pytest.fixture(scope="session")
+def tiny_settings(tiny_encoder: str, sample_corpus: Dict[str, str]) -> Config:
     """configs/base.cfg on the tiny encoder and the sample corpus, without dropout."""
     config = Config().from_disk(ROOT / "configs" / "base.cfg", interpolate=False)
     config["vars"]["encoder"] = tiny_encoder
@@ -114,6 +114,23 @@ def tiny_config(tiny_encoder: str, sample_corpus: Dict[str, str]) -> Config:
             if "block_size" in part:
                 part["block_size"] = 16
     return config
+
+
+@pytest.fixture
+def tiny_config(tiny_settings: Config) -> Config:
+    """The config of tiny_settings, to be changed."""
+    return tiny_settings.copy()
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_settings: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the pipeline of tiny_nlp, for tests that do not change it."""
+    from spacy.training.initialize import init_nlp
+
+    spacy.util.fix_random_seed(0)
+    folder = tmp_path_factory.mktemp("tiny") / "model"
+    init_nlp(tiny_settings).to_disk(folder)
+    return folder
 
 
 @pytest.fixture

@@ -23,9 +23,9 @@ from thinc.api import Adam, Config, Model
 from typer.testing import CliRunner
 
 from spacy_docre.cli import app
-from spacy_docre.cli.config import make_config
 from spacy_docre.models.transformer.encoder import resolve_encoder
 from spacy_docre.packed import read_archive, unpack_pipeline
+from spacy_docre.training.configs import make_config
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKED = ROOT / "assets" / "en_docre.zip"

@@ -1,10 +1,12 @@
 """Docs, and encoder outputs, built by hand."""
 
+from functools import cache
+from pathlib import Path
 from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy
 import spacy
-from spacy.tokens import Doc
+from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 
 from spacy_docre.batches import EntityBatch, PairBatch, SpanBatch
@@ -19,6 +21,12 @@ SENTS = (0, 6, 12)
 ANN, SHE, ACME1, ACME2, ROME1, BOB, ROME2 = (0, 2), (6, 7), (4, 5), (8, 9), (10, 11), (12, 13), (15, 16)
 ENTITIES = (("PER", (ANN, SHE)), ("ORG", (ACME1, ACME2)), ("LOC", (ROME1, ROME2)), ("PER", (BOB,)))
 TRIPLES = ((0, "employer", 1), (1, "headquarters location", 2), (3, "residence", 2))
+
+
+@cache
+def english_vocab() -> Vocab:
+    """Vocabulary of a blank English pipeline, one for all tests."""
+    return spacy.blank("en").vocab
 
 
 def make_doc(
@@ -37,7 +45,7 @@ def make_doc(
     relations (Optional[Sequence]): Triples; None: not annotated.
     vocab (Optional[Vocab]): By default that of a blank English pipeline.
     """
-    vocab = spacy.blank("en").vocab if vocab is None else vocab
+    vocab = english_vocab() if vocab is None else vocab
     starts = None if sents is None else [i in sents for i in range(len(words))]
     doc = Doc(vocab, words=list(words), sent_starts=starts)
     if entities is not None:
@@ -48,6 +56,17 @@ def make_doc(
     return doc
 
 
+def write_docs(path: Path, *docs: Doc) -> Path:
+    """Write a .spacy file. RETURNS (Path): The path."""
+    DocBin(store_user_data=True, docs=docs).to_disk(path)
+    return path
+
+
+def read_docs(path: Path) -> List[Doc]:
+    """Read a .spacy file, into a vocabulary that knows nothing yet."""
+    return list(DocBin().from_disk(path).get_docs(Vocab()))
+
+
 def lay_windows(pieces: Sequence[int], bounds: Sequence[Span], *, prefix: int = 1, suffix: int = 1) -> Any:
     """Build the DocWindows of one document.
 
@@ -55,7 +74,7 @@ def lay_windows(pieces: Sequence[int], bounds: Sequence[Span], *, prefix: int = 
     bounds (Sequence[Span]): Pieces [first, last) of each window.
     prefix, suffix (int): Special pieces before and after each window.
     """
-    from spacy_docre.layers.encoded import DocWindows
+    from spacy_docre.layers.layout import DocWindows
 
     ends = numpy.cumsum([0, *pieces])
     home = []
@@ -84,7 +103,8 @@ def encode_at_random(
     """
     import torch
 
-    from spacy_docre.layers.encoded import EncodedBatch, make_layout
+    from spacy_docre.layers.encoded import EncodedBatch
+    from spacy_docre.layers.planes import Planes
 
     dtype = torch.float64 if dtype is None else dtype
     generator = torch.Generator().manual_seed(seed)
@@ -94,13 +114,13 @@ def encode_at_random(
 
     n = sum(d.n_windows for d in docs)
     s = max([int(length) for d in docs for length in d.lengths], default=0)
-    layout = make_layout(docs, s)
     hidden, queries, keys = draw(n, s, width), draw(n, n_heads, s, head_width), draw(n, n_heads, s, head_width)
     if not attention:
-        return EncodedBatch(hidden, queries, keys, None, layout, tuple(docs))
-    padding = torch.arange(s)[None] >= torch.as_tensor(layout.lengths)[:, None]
+        return EncodedBatch(Planes(hidden, queries, keys), tuple(docs))
+    lengths = torch.as_tensor([int(length) for d in docs for length in d.lengths])
+    padding = torch.arange(s)[None] >= lengths[:, None]
     rows = draw(n, n_heads, s, s).masked_fill(padding[:, None, None], -torch.inf).softmax(-1)
-    return EncodedBatch(hidden, None, None, rows, layout, tuple(docs))
+    return EncodedBatch(Planes(hidden, attention=rows), tuple(docs))
 
 
 def pair_up(

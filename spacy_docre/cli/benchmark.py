@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Tuple
 import typer
 from tqdm import tqdm
 
-from . import app
-from .convert import one_line_errors
+from ._util import app, one_line_errors
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Builds the layer, its textbook form (both: inputs -> output) and inputs that want a gradient.
+# Builds the layer, its textbook form (both: inputs -> output) and inputs that need a gradient.
 Case = Callable[[], Tuple[Callable[..., "Tensor"], Callable[..., "Tensor"], List["Tensor"]]]
 
 N_DOCS, N_ENTITIES, N_PIECES, WIDTH, BLOCK, N_RELATIONS = 4, 20, 250, 768, 64, 97
@@ -93,51 +92,49 @@ def prepare(name: str, threads: int) -> Tuple[Any, Any, List["Tensor"]]:
 
 
 def grouped_bilinear() -> Tuple[Callable[..., "Tensor"], Callable[..., "Tensor"], List["Tensor"]]:
-    """ATLOP's classifier: the textbook form builds the (pairs, width * block) matrix."""
+    """ATLOP's classifier."""
     import torch
 
+    from .. import textbook
     from ..layers.grouped_bilinear import GroupedBilinear
 
     n_pairs = N_DOCS * N_ENTITIES * (N_ENTITIES - 1)
     layer = GroupedBilinear(WIDTH, N_RELATIONS, block_size=BLOCK)
 
-    def textbook(head: "Tensor", tail: "Tensor") -> "Tensor":
-        one, other = head.view(-1, WIDTH // BLOCK, BLOCK), tail.view(-1, WIDTH // BLOCK, BLOCK)
-        features = (one.unsqueeze(3) * other.unsqueeze(2)).view(len(head), WIDTH * BLOCK)
-        return torch.nn.functional.linear(features, layer.weight.T, layer.bias)
+    def slow(head: "Tensor", tail: "Tensor") -> "Tensor":
+        return textbook.grouped_bilinear(head, tail, layer.weight, layer.bias, block_size=BLOCK)
 
-    return layer, textbook, [torch.randn(n_pairs, WIDTH, requires_grad=True) for _ in range(2)]
+    return layer, slow, [torch.randn(n_pairs, WIDTH, requires_grad=True) for _ in range(2)]
 
 
 def context_pooling() -> Tuple[Callable[..., "Tensor"], Callable[..., "Tensor"], List["Tensor"]]:
-    """The MRC's context, the maximum between two mentions: the textbook form builds (pairs, pieces, width)."""
+    """The MRC's context, the maximum between two mentions."""
     import numpy
     import torch
 
+    from .. import textbook
     from ..layers.segments import range_max
 
     n_pairs = N_DOCS * N_ENTITIES * (N_ENTITIES - 1) // 2
     generator = numpy.random.default_rng(0)
     doc = numpy.sort(generator.integers(0, N_DOCS, n_pairs))
     first, last = numpy.sort(generator.integers(0, N_PIECES + 1, (n_pairs, 2)), axis=1).T
-    position = torch.arange(N_PIECES)
-    outside = (position < torch.as_tensor(first)[:, None]) | (position >= torch.as_tensor(last)[:, None])
+    ranges = [torch.as_tensor(array) for array in (doc, first, last)]
 
     def layer(pieces: "Tensor") -> "Tensor":
         return range_max(pieces, doc * N_PIECES + first, doc * N_PIECES + last)
 
-    def textbook(pieces: "Tensor") -> "Tensor":
-        spread = pieces.view(N_DOCS, N_PIECES, WIDTH)[torch.as_tensor(doc)]
-        found = spread.masked_fill(outside[:, :, None], -torch.inf).amax(1)
-        return found.masked_fill(outside.all(1, keepdim=True), 0.0)
+    def slow(pieces: "Tensor") -> "Tensor":
+        return textbook.max_between(pieces.view(N_DOCS, N_PIECES, WIDTH), *ranges)
 
-    return layer, textbook, [torch.randn(N_DOCS * N_PIECES, WIDTH, requires_grad=True)]
+    return layer, slow, [torch.randn(N_DOCS * N_PIECES, WIDTH, requires_grad=True)]
 
 
 def contrast() -> Tuple[Callable[..., "Tensor"], Callable[..., "Tensor"], List["Tensor"]]:
-    """PEMSCL's contrastive loss, one pair in 14 with a relation: the textbook form builds the vectors of all pairs."""
+    """PEMSCL's contrastive loss, one pair in 14 with a relation."""
     import torch
 
+    from .. import textbook
     from ..losses.contrastive import contrastive_loss
 
     n_pairs, temperature = N_DOCS * N_ENTITIES * (N_ENTITIES - 1), 0.2
@@ -148,23 +145,19 @@ def contrast() -> Tuple[Callable[..., "Tensor"], Callable[..., "Tensor"], List["
     def layer(head: "Tensor", tail: "Tensor") -> "Tensor":
         return contrastive_loss(head, tail, gold, temperature=temperature)
 
-    def textbook(head: "Tensor", tail: "Tensor") -> "Tensor":
-        vectors = torch.nn.functional.normalize((head.unsqueeze(3) * tail.unsqueeze(2)).flatten(1), dim=-1)
-        others = torch.arange(n_pairs) != anchors[:, None]
-        similarity = vectors[anchors] @ vectors.T / temperature
-        everything = similarity.masked_fill(~others, -torch.inf).logsumexp(-1)
-        shared = ((gold[anchors].float() @ gold.float().T) > 0) & others
-        return (everything - (similarity * shared).sum(-1) / shared.sum(-1).clamp(min=1)).sum()
+    def slow(head: "Tensor", tail: "Tensor") -> "Tensor":
+        return textbook.contrastive_loss(head, tail, gold, temperature=temperature)
 
     shape = (n_pairs, WIDTH // BLOCK, BLOCK)
-    return layer, textbook, [torch.randn(shape, requires_grad=True) for _ in range(2)]
+    return layer, slow, [torch.randn(shape, requires_grad=True) for _ in range(2)]
 
 
 def relation_specific_entities() -> Tuple[Callable[..., "Tensor"], Callable[..., "Tensor"], List["Tensor"]]:
-    """RSMAN's classifier at its width of 128: the textbook form builds (relations, pairs, width)."""
+    """RSMAN's classifier at its width of 128."""
     import numpy
     import torch
 
+    from .. import textbook
     from ..batches import EntityBatch, PairBatch, SpanBatch
     from ..models.heads.rsman import classify_pairs
 
@@ -178,49 +171,51 @@ def relation_specific_entities() -> Tuple[Callable[..., "Tensor"], Callable[...,
     def layer(entities: "Tensor") -> "Tensor":
         return classify_pairs(entities, weight, batch, 2**22)
 
-    def textbook(entities: "Tensor") -> "Tensor":
-        heads, tails = entities[:, torch.as_tensor(head)], entities[:, torch.as_tensor(tail)]
-        return (heads @ weight * tails).sum(-1).T
+    def slow(entities: "Tensor") -> "Tensor":
+        return textbook.classify_pairs(entities, weight, torch.as_tensor(head), torch.as_tensor(tail))
 
-    return layer, textbook, [torch.randn(N_RELATIONS, n, width, requires_grad=True)]
+    return layer, slow, [torch.randn(N_RELATIONS, n, width, requires_grad=True)]
 
 
 def mention_pairs() -> Tuple[Callable[..., "Tensor"], Callable[..., "Tensor"], List["Tensor"]]:
-    """KMGRE's scores of mention pairs: the textbook form builds (pairs, heads, pieces) and [h; h; c] of each pair."""
+    """KMGRE's scores of mention pairs."""
     import numpy
     import torch
 
+    from .. import textbook
     from ..batches import EntityBatch, SpanBatch
-    from ..layers.encoded import DocWindows, EncodedBatch, make_layout
+    from ..layers.encoded import EncodedBatch
+    from ..layers.layout import DocWindows
+    from ..layers.planes import Planes
     from ..models.heads.kmgre import MentionPairScorer
 
     n_heads, n_mentions = 12, 2 * N_ENTITIES
     pieces, first, last = numpy.arange(N_PIECES), numpy.asarray([0]), numpy.asarray([N_PIECES])
     doc = DocWindows(pieces, pieces + 1, first, last, numpy.zeros(N_PIECES, dtype="int64"), last, 0)
-    layout = make_layout([doc] * N_DOCS, N_PIECES)
     start = numpy.linspace(0, N_PIECES - 1, n_mentions).astype("int64")
     number = numpy.arange(N_DOCS * n_mentions)
     mentions = SpanBatch(number // n_mentions, numpy.tile(start, N_DOCS), numpy.tile(start + 1, N_DOCS))
     entities = EntityBatch(mentions, number // 2, mentions.doc[::2], mentions.doc[::2], mentions.doc)
     head, tail = numpy.nonzero((mentions.doc[:, None] == mentions.doc) & (entities.entity[:, None] != entities.entity))
     scorer = MentionPairScorer(WIDTH, N_RELATIONS, mention_pooling="mean", dropout=0.0)
-    piece = torch.as_tensor(mentions.doc * N_PIECES + mentions.start)
+    pieces_of_doc, n = torch.as_tensor(start), len(head) // N_DOCS
+    one, other = (torch.as_tensor(rows[:n]) for rows in (head, tail))  # the same in each document
 
     def layer(hidden: "Tensor", queries: "Tensor", keys: "Tensor") -> "Tensor":
-        encoded = EncodedBatch(hidden, queries, keys, None, layout, (doc,) * N_DOCS)
+        encoded = EncodedBatch(Planes(hidden, queries, keys), (doc,) * N_DOCS)
         return scorer(encoded, entities, head, tail)
 
-    def textbook(hidden: "Tensor", queries: "Tensor", keys: "Tensor") -> "Tensor":
+    def slow(hidden: "Tensor", queries: "Tensor", keys: "Tensor") -> "Tensor":
         attention = (queries @ keys.transpose(2, 3) / queries.shape[-1] ** 0.5).softmax(-1)
-        rows = attention.transpose(1, 2).flatten(0, 1)[piece]  # (mentions, heads, pieces)
-        product = rows[head] * rows[tail]
-        shares = (product / product.sum(-1, keepdim=True)).sum(1)
-        context = (shares.view(N_DOCS, -1, N_PIECES) @ hidden).flatten(0, 1)
-        vectors = hidden.flatten(0, 1)[piece]
-        return scorer.linear(torch.cat([vectors[head], vectors[tail], context], -1))
+        weight, bias = scorer.linear.weight, scorer.linear.bias
+        of_docs = (
+            textbook.mention_pair_scores(h, a, pieces_of_doc, one, other, weight, bias)
+            for h, a in zip(hidden, attention)
+        )
+        return torch.cat(list(of_docs))
 
     shapes = [(N_DOCS, N_PIECES, WIDTH), *[(N_DOCS, n_heads, N_PIECES, WIDTH // n_heads)] * 2]
-    return layer, textbook, [torch.randn(*shape, requires_grad=True) for shape in shapes]
+    return layer, slow, [torch.randn(*shape, requires_grad=True) for shape in shapes]
 
 
 CASES: Dict[str, Case] = {

@@ -7,9 +7,9 @@ import typer
 from spacy.tokens import Doc
 from wasabi import table
 
-from . import app
-from .convert import one_line_errors
-from .loading import load_pipeline
+from ..doc.places import DEFAULT, Places
+from ..doc.views import get_entities, get_relations
+from ._util import MODEL_OPTION, app, load_pipeline, one_line_errors
 
 # Invented for this project, in the style of an encyclopedia.
 TEXT = (
@@ -21,29 +21,29 @@ TEXT = (
     "Lumetra in 2018."
 )
 
-MODEL = typer.Option("en_docre", "--model", "-m", help="Installed pipeline or folder.")
 PARAGRAPH = typer.Option(
     TEXT, "--text", "-t", help="Text to read; by default a paragraph of our own.", show_default=False
 )
 
 
 @app.command("demo")
-def demo_cli(model: str = MODEL, text: str = PARAGRAPH) -> None:
+def demo_cli(model: str = MODEL_OPTION, text: str = PARAGRAPH) -> None:
     """Print the entities and the relations that a pipeline finds in a text.
 
     Example: python -m spacy_docre demo --text "Ada Lovelace was born in London."
     """
     with one_line_errors():
-        doc = load_pipeline(model)(text)
+        nlp = load_pipeline(model)
+        doc, places = nlp(text), Places.of_pipeline(nlp)
     typer.echo(textwrap.fill(" ".join(doc.text.split()), 120) + "\n")
-    typer.echo(entity_table(doc) + "\n")
-    typer.echo(relation_table(doc))
+    typer.echo(entity_table(doc, places) + "\n")
+    typer.echo(relation_table(doc, places))
 
 
-def entity_table(doc: Doc) -> str:
-    """RETURNS (str): One line for each entity, with the different names it goes by."""
+def entity_table(doc: Doc, places: Places = DEFAULT) -> str:
+    """Make a table of one line for each entity, with the different names it goes by."""
     rows = []
-    for entity in doc._.entities:
+    for entity in get_entities(doc, places):
         names = dict.fromkeys(m.text for m in entity.mentions)
         rows.append((entity.text, entity.label, len(entity.mentions), ", ".join(n for n in names if n != entity.text)))
     header = ("entity", "type", "mentions", "also called")
@@ -54,11 +54,11 @@ def entity_table(doc: Doc) -> str:
     )
 
 
-def relation_table(doc: Doc) -> str:
-    """RETURNS (str): One line for each relation, best first; sentences count from 1."""
+def relation_table(doc: Doc, places: Places = DEFAULT) -> str:
+    """Make a table of one line for each relation, best first; sentences count from 1."""
     number = {sent.start: i + 1 for i, sent in enumerate(doc.sents)} if doc.has_annotation("SENT_START") else {}
     rows: List[Tuple] = []
-    for rel in doc._.relations:
+    for rel in get_relations(doc, places):
         sentences = ", ".join(str(number[s.start]) for s in rel.sentences if s.start in number)
         rows.append(
             (rel.head.text, rel.head.label, rel.label, rel.tail.text, rel.tail.label, f"{rel.score:.2f}", sentences)

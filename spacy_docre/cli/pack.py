@@ -8,11 +8,8 @@ import typer
 
 from ..errors import Errors
 from ..readers.checks import load_json
-from . import app
-from .convert import one_line_errors
-from .loading import load_pipeline
+from ._util import MODEL, app, load_pipeline, one_line_errors
 
-MODEL = typer.Argument(..., metavar="MODEL", help="Trained pipeline: a folder or an installed package.")
 OUT = typer.Argument(..., metavar="OUT", help="File to write, such as en_docre.zip.")
 PACKED = typer.Argument(..., metavar="PACKED", help="File that `pack` wrote.")
 OUT_DIR = typer.Argument(..., metavar="OUT_DIR", help="Folder to write the pipeline to.")

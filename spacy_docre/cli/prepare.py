@@ -9,12 +9,13 @@ import srsly
 import typer
 from spacy.tokens import Doc
 
-from ..attributes import get_relation_data
+from ..doc.records import get_relation_data
 from ..errors import Errors
 from ..readers.docred import read_docred, read_rel_info
 from ..readers.faults import Faults
 from ..readers.jsonl import read_jsonl
-from .convert import convert, convert_docs, one_line_errors
+from ._util import one_line_errors
+from .convert import convert, convert_docs
 
 FOLDER = typer.Argument(
     ..., metavar="IN", help="Folder with Re-DocRED (see below), or with *train.jsonl and *dev.jsonl."

@@ -11,8 +11,7 @@ import typer
 from spacy.language import Language
 
 from ..errors import Errors
-from . import app
-from .convert import one_line_errors
+from ._util import app, one_line_errors
 from .docstrings import Docstring, read_docstring
 
 PACKAGE = "spacy_docre"

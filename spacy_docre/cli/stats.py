@@ -1,25 +1,20 @@
 """`stats`: what a corpus holds, and what is wrong with it."""
 
-import sys
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 import spacy
-import srsly
 import typer
-from tqdm import tqdm
 
-from ..readers.corpus import create_docre_corpus
+from ..doc.places import Places
+from ..readers.corpus import DocreCorpus
 from ..readers.faults import Faults
 from ..readers.jsonl import read_jsonl
 from ..readers.statistics import Statistics, count_documents
 from ..scoring.report import markdown
-from . import app
-from .convert import one_line_errors
+from ._util import CORPUS, JSON, PLACES, app, one_line_errors, show_progress, write_json
 
-CORPUS = typer.Argument(..., metavar="CORPUS", help="Gold documents: .spacy, a folder of them, or our .jsonl.")
 AGAINST = typer.Option(None, "--against", help="Another corpus, such as the training data: texts in both are named.")
-JSON = typer.Option(None, "--json", metavar="OUT", help="Write all figures and warnings to this file.")
 TOP = typer.Option(10, "--top", min=0, help="How many types and relations to list.")
 
 ROWS = {
@@ -43,7 +38,11 @@ AVERAGES = ("mentions_per_entity", "facts_per_document")
 
 @app.command("stats")
 def stats_cli(
-    corpus: str = CORPUS, against: Optional[str] = AGAINST, json: Optional[Path] = JSON, top: int = TOP
+    corpus: str = CORPUS,
+    against: Optional[str] = AGAINST,
+    json: Optional[Path] = JSON,
+    top: int = TOP,
+    places: str = PLACES,
 ) -> None:
     """Say what a corpus holds, and in plain words what is wrong with it.
 
@@ -51,12 +50,12 @@ def stats_cli(
     """
     with one_line_errors():
         faults = Faults()
-        found = read_statistics(corpus, faults)
-        warnings = found.warnings(read_statistics(against) if against else None)
+        kept_at = Places.parse(places)
+        found = read_statistics(corpus, kept_at, faults)
+        warnings = found.warnings(read_statistics(against, kept_at) if against else None)
         figures = found.to_dict()
         if json is not None:
-            json.parent.mkdir(parents=True, exist_ok=True)
-            srsly.write_json(json, {**figures, "warnings": warnings})
+            write_json(json, {**figures, "warnings": warnings})
     typer.echo(markdown([corpus, ""], make_rows(figures)))
     for title, key in (("Entity type", "types"), ("Relation", "labels")):
         listed = list(figures[key].items())[:top]
@@ -70,15 +69,18 @@ def stats_cli(
     typer.echo("\n" + "\n".join(f"- {warning}" for warning in warnings or ["Nothing wrong was found."]))
 
 
-def read_statistics(path: str, faults: Optional[Faults] = None) -> Statistics:
-    """RETURNS (Statistics): What a corpus holds. RAISES (ValueError): If it can't be read, or holds no document.
+def read_statistics(path: str, places: Places, faults: Optional[Faults] = None) -> Statistics:
+    """Count what a corpus holds.
 
+    places (Places): Where .spacy files keep their layers.
     faults (Optional[Faults]): Counts what was found wrong while our JSONL was read.
+    RETURNS (Statistics): The counts.
+    RAISES (ValueError): If it can't be read, or holds no document.
     """
     nlp = spacy.blank("en")
-    is_jsonl = path.endswith(".jsonl")
-    docs = read_jsonl(path, nlp=nlp, faults=faults) if is_jsonl else create_docre_corpus(path).read(nlp)
-    return count_documents(tqdm(docs, unit=" docs", desc=path, delay=0.5, file=sys.stderr))
+    if path.endswith(".jsonl"):
+        return count_documents(show_progress(read_jsonl(path, nlp=nlp, faults=faults), desc=path))
+    return count_documents(show_progress(DocreCorpus(path, places=places).read(nlp), desc=path), places)
 
 
 def make_rows(figures: Dict[str, Any]) -> List[List[str]]:

@@ -1,31 +1,38 @@
 """`tune`: choose thresholds on gold documents."""
 
-import sys
+from functools import partial
 from pathlib import Path
-from typing import Iterable, List, Optional, Tuple
+from typing import Any, Iterable, List, Optional, Tuple
 
-import spacy
 import typer
 from tqdm import tqdm
 
-from ..attributes import LAYERS
+from ..doc.places import Places
 from ..errors import Errors
-from ..readers.corpus import create_docre_corpus
-from . import app
-from .convert import one_line_errors
-from .loading import CODE, LabelCheck, load_pipeline
+from ..finding import find_component
+from ..readers.corpus import DocreCorpus
+from ..scoring.evaluation import LabelCheck
+from ._util import (
+    BATCH_SIZE_16,
+    CODE,
+    CORPUS,
+    GIVEN,
+    GPU_ID,
+    MODEL,
+    PLACES,
+    app,
+    load_pipeline,
+    one_line_errors,
+    split_names,
+    use_gpu,
+)
 
-MODEL = typer.Argument(..., metavar="MODEL", help="Installed pipeline or folder.")
-CORPUS = typer.Argument(..., metavar="CORPUS", help="Gold documents: .spacy, our .jsonl, a folder, several by commas.")
-GIVEN = typer.Option("", "--given", help=f"Gold layers to start from, by commas: {', '.join(LAYERS)}.")
 OUTPUT = typer.Option(None, "--output", "-o", help="Folder to write the tuned pipeline to; none: only report.")
 CALIBRATE = typer.Option(
     False,
     "--calibrate",
     help="Fit a temperature, too, so that scores come near to probabilities; relations stay the same.",
 )
-BATCH_SIZE = typer.Option(16, "--batch-size", min=1, help="Documents worked on together.")
-GPU_ID = typer.Option(-1, "--gpu-id", "-g", help="GPU to use; -1 for the CPU.")
 
 
 @app.command("tune")
@@ -35,8 +42,9 @@ def tune_cli(
     given: str = GIVEN,
     output: Optional[Path] = OUTPUT,
     with_temperature: bool = CALIBRATE,
-    batch_size: int = BATCH_SIZE,
+    batch_size: int = BATCH_SIZE_16,
     gpu_id: int = GPU_ID,
+    places: str = PLACES,
     code: Optional[Path] = CODE,
 ) -> None:
     """Choose the thresholds of mentions, clusters and relations by strict relation F1 on gold documents.
@@ -48,13 +56,11 @@ def tune_cli(
     Example: python -m spacy_docre tune training/model-best corpus/dev.spacy --output training/model-tuned
     """
     with one_line_errors():
-        if gpu_id >= 0:
-            spacy.require_gpu(gpu_id)
+        use_gpu(gpu_id)
         # These import torch, which other commands do without.
-        from ..pipeline.finding import find_component
-        from ..pipeline.tuning import calibrate, current_threshold, threshold_settings, tune_thresholds
+        from ..training.tuning import calibrate, current_threshold, threshold_settings, tune_thresholds
 
-        reader = create_docre_corpus(corpus, given=[layer.strip() for layer in given.split(",") if layer.strip()])
+        reader = DocreCorpus(corpus, given=split_names(given), places=Places.parse(places))
         nlp = load_pipeline(model, code)
         check = LabelCheck(nlp)
         result = tune_thresholds(
@@ -62,27 +68,19 @@ def tune_cli(
             check.watch(reader(nlp)),
             given=reader.given,
             batch_size=batch_size,
-            progress=lambda batches: tqdm(batches, desc="Tuning", unit=" batches", file=sys.stderr),
+            progress=partial(tqdm, desc="Tuning", unit=" batches"),
         )
-        check.report()
+        if warning := check.warning():
+            typer.echo(warning, err=True)
         if not any(result.relations.values()):
             raise ValueError(Errors.R218)
         tuned = ("mentions", "clusters", "relations")
         pipes = [None if name in reader.given else find_component(nlp, f"docre_{name}") for name in tuned]
-        current = tuple(None if pipe is None else round(current_threshold(pipe), 6) for pipe in pipes)
-        # What the relation head's numbers are settings of.
         relations = find_component(nlp, "docre_relations")
+        # What the relation head's numbers are settings of.
         setting = " and ".join(threshold_settings(relations, 0.5).keys() - {"threshold", "temperature"})
-        typer.echo(f"| mentions | clusters | relations ({setting or 'threshold'}) | strict relation F1 |")
-        typer.echo("|---|---|---|---|")
-        for cell in sorted(result.relations, key=lambda c: -result.relations[c])[:10]:
-            typer.echo(f"| {' | '.join(show(cell))} | {100 * result.relations[cell]:.2f} |")
-        if current in result.relations:
-            typer.echo(f"\nBefore: {', '.join(show(current))}; F1 {100 * result.relations[current]:.2f}")
-        best = result.relations[result.best]
-        n_best = sum(f == best for f in result.relations.values())
-        among = f" (nearest to 0.5 of {n_best} with this F1)" if n_best > 1 else ""
-        typer.echo(f"Best: {', '.join(show(result.best))}; F1 {100 * best:.2f}{among}")
+        current = tuple(None if pipe is None else round(current_threshold(pipe), 6) for pipe in pipes)
+        report(result, current, setting or "threshold")
         temperature = 1.0
         errors: Tuple[Optional[float], Optional[float]] = (None, None)
         if with_temperature:
@@ -107,6 +105,25 @@ def tune_cli(
             typer.echo(f"Saved to {output}")
 
 
+def report(result: Any, current: Tuple[Optional[float], ...], setting: str) -> None:
+    """Print the best thresholds, and what those before are worth.
+
+    result (TuningResult): What `tune_thresholds` has found.
+    current (Tuple[Optional[float], ...]): Thresholds before.
+    setting (str): What the threshold of relations is called.
+    """
+    typer.echo(f"| mentions | clusters | relations ({setting}) | strict relation F1 |")
+    typer.echo("|---|---|---|---|")
+    for cell in sorted(result.relations, key=lambda c: -result.relations[c])[:10]:
+        typer.echo(f"| {' | '.join(show(cell))} | {100 * result.relations[cell]:.2f} |")
+    if current in result.relations:
+        typer.echo(f"\nBefore: {', '.join(show(current))}; F1 {100 * result.relations[current]:.2f}")
+    best = result.relations[result.best]
+    n_best = sum(f == best for f in result.relations.values())
+    among = f" (nearest to 0.5 of {n_best} with this F1)" if n_best > 1 else ""
+    typer.echo(f"Best: {', '.join(show(result.best))}; F1 {100 * best:.2f}{among}")
+
+
 def show(cell: Iterable[Optional[float]]) -> List[str]:
-    """RETURNS (List[str]): Thresholds as text."""
+    """Write thresholds as text."""
     return ["given" if threshold is None else f"{threshold:.2f}" for threshold in cell]

@@ -2,7 +2,16 @@
 
 from spacy.tokens import Doc
 
-from .layers import get_clusters, get_mentions, get_types, has_clusters, has_mentions, set_clusters, set_mentions
+from .layers import (
+    cluster_keys,
+    get_clusters,
+    get_mentions,
+    get_types,
+    has_clusters,
+    has_mentions,
+    set_clusters,
+    set_mentions,
+)
 from .places import Places
 from .records import get_relation_data, has_relations, set_relation_data
 
@@ -19,3 +28,16 @@ def copy_layers(doc: Doc, source: Places, target: Places) -> None:
         set_mentions(doc, get_mentions(doc, source), places=target)
     if has_relations(doc, source) and not has_relations(doc, target):
         set_relation_data(doc, get_relation_data(doc, source), target)
+
+
+def move_layers(doc: Doc, source: Places, target: Places) -> Doc:
+    """Write mentions, clusters, types and relations to other places instead.
+
+    RETURNS (Doc): The Doc itself.
+    """
+    if source != target:
+        copy_layers(doc, source, target)
+        for key in [*cluster_keys(doc, source.clusters), *([source.mentions] if has_mentions(doc, source) else [])]:
+            del doc.spans[key]
+        set_relation_data(doc, None, source)
+    return doc

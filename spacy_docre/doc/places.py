@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Mapping
 from spacy.language import Language
 
 from ..errors import Errors
+from ..finding import find_relations
 
 # The settings of components that name a place, by field.
 SETTINGS = {
@@ -41,8 +42,9 @@ class Places:
 
     @classmethod
     def of_pipeline(cls, nlp: Language) -> "Places":
-        """Read the places of the components that find a pipeline's relations; see `find_places`."""
-        return find_places(nlp)[0]
+        """Read the places of the component that finds a pipeline's relations; see `find_relations`."""
+        relations = find_relations(nlp)
+        return find_places(nlp)[0] if relations is None else cls.of(relations.cfg)
 
     @classmethod
     def parse(cls, text: str) -> "Places":

@@ -8,6 +8,7 @@ from spacy.tokens import Doc, Span
 
 from ..errors import Errors
 from .layers import cluster_keys
+from .names import entity_name
 from .places import DEFAULT, Places
 from .records import RelationRecord, check_entities, get_relation_data, relation_record, set_relation_data
 from .sentences import get_sentences
@@ -34,12 +35,8 @@ class Entity:
 
     @property
     def text(self) -> str:
-        """The longest mention that holds a capitalised token, else the longest; the earliest on ties."""
-        if not self.mentions:
-            return ""
-        capitalised = [m for m in self.mentions if any(t.text[:1].isupper() for t in m)]
-        candidates = capitalised or list(self.mentions)
-        return max(candidates, key=lambda m: (len(m.text), -m.start)).text
+        """The entity's name: see `entity_name`."""
+        return entity_name((m.start, m.text, (token.text for token in m)) for m in self.mentions)
 
     def to_dict(self) -> Dict[str, Any]:
         """RETURNS (Dict[str, Any]): Plain data; offsets are characters (code points) of the text."""

@@ -1,9 +1,11 @@
 """Two-layer feed-forward networks of JEREX."""
 
-from typing import Sequence, Tuple
+from typing import Sequence, Tuple, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
+
+Layer = TypeVar("Layer", bound=nn.Module)
 
 
 class FeedForward(nn.Module):
@@ -42,7 +44,7 @@ class PairFeedForward(nn.Module):
         self.output = nn.Linear(n_hidden, n_out)
 
     def project(self, rows: Tensor) -> Tuple[Tensor, Tensor]:
-        """RETURNS (Tuple[Tensor, Tensor]): What each row adds as the first and as the second of a pair.
+        """Compute what each row adds as the first and as the second of a pair.
         rows (M, n_row) -> (M, n_hidden) each."""
         return self.first(rows), self.second(rows)
 
@@ -74,14 +76,23 @@ class SplitLinear(nn.Linear):
         self.widths = list(widths)
 
     def part(self, k: int, x: Tensor) -> Tensor:
-        """RETURNS (Tensor): W_k x, and the bias for the first part. x (N, widths[k]) -> (N, n_out)."""
+        """Compute W_k x, and add the bias for the first part. x (N, widths[k]) -> (N, n_out)."""
         return nn.functional.linear(x, self.weight.split(self.widths, 1)[k], self.bias if k == 0 else None)
 
 
 def make_rare_bias(n_out: int) -> nn.Parameter:
-    """Make biases from which every relation has a probability of 0.01. Few relations hold of all that could; from 1/2,
-    hundreds of steps of a sigmoid would go by before the biases are low enough.
+    """Make biases from which every relation has a probability of 0.01. Positives are rare: starting at 0.5, a sigmoid
+    spends hundreds of steps just lowering its bias.
 
     RETURNS (nn.Parameter): Shape (n_out,).
     """
     return nn.Parameter(torch.full((n_out,), 0.01).logit())
+
+
+def with_rare_bias(layer: Layer) -> Layer:
+    """Replace the biases of a layer that scores relations; see `make_rare_bias`.
+
+    RETURNS (Layer): The same layer.
+    """
+    layer.bias = make_rare_bias(len(cast(Tensor, layer.bias)))
+    return layer

@@ -5,10 +5,12 @@ from typing import Callable, Iterator, Tuple
 
 import numpy
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from ..arrays import Ints1d, Ints2d
+from ..arrays import Floats1d, Ints1d, Ints2d
 from .encoded import EncodedBatch, WindowGroup, widen
+from .layout import Layout
 from .segments import expand_ranges, segment_mean
 
 MAX_ROW_ITEMS = 2**23  # numbers in the attention rows that are held at a time
@@ -18,9 +20,9 @@ MAX_ROW_ITEMS = 2**23  # numbers in the attention rows that are held at a time
 class WindowRows:
     """Groups of word pieces (mentions, entities) laid out by window, padded.
 
-    n_pieces (Ints1d): Pieces of each window whose attention row is wanted; at most N. Shape (windows,).
+    n_pieces (Ints1d): Pieces of each window whose attention row is needed; at most N. Shape (windows,).
     position (Ints2d): Position of each piece in its window. Shape (windows, N).
-    weight (numpy.ndarray): Share of each row in each group's row. Shape (windows, G, N).
+    weight (NDArray): Share of each row in each group's row. Shape (windows, G, N).
     window, slot (Ints1d): Each group's place in `weight`, once per window that holds one of its pieces, by window.
         Shape (K,).
     group (Ints1d): The group of each place. Shape (K,).
@@ -28,14 +30,16 @@ class WindowRows:
 
     n_pieces: Ints1d
     position: Ints2d
-    weight: numpy.ndarray
+    weight: NDArray
     window: Ints1d
     slot: Ints1d
     group: Ints1d
 
     def select(self, number: Ints1d) -> Tuple[Ints1d, Ints1d, Ints1d]:
-        """RETURNS (Tuple[Ints1d, Ints1d, Ints1d]): Window (counted within these), slot, group of the places in some
-        windows."""
+        """List the places in some windows.
+
+        RETURNS (Tuple[Ints1d, Ints1d, Ints1d]): Window (counted within these), slot and group of each.
+        """
         index, window = expand_ranges(*numpy.searchsorted(self.window, [number, number + 1]))
         return window, self.slot[index], self.group[index]
 
@@ -43,38 +47,59 @@ class WindowRows:
 def lay_out_rows(encoded: EncodedBatch, first: Ints1d, last: Ints1d, mention_group: Ints1d) -> WindowRows:
     """Find the windows that hold each mention, and the weights that average rows over pieces, then over mentions.
 
+    Group 0 has the mentions a (pieces 1 and 2) and b (piece 5), group 1 has c (piece 4); the windows are [0, 4) and
+    [3, 6), with a special piece before each:
+
+                  position   weight of slot 0     weight of slot 1
+        window 0: 2 3        1/2 1/2 (group 0, a)   0 0
+        window 1: 3 2          1   0 (group 0, b)   0 1 (group 1, c)
+
     first, last (Ints1d): Pieces [first, last) of each mention. Shape (M,).
     mention_group (Ints1d): Group (entity) of each mention. Shape (M,).
     """
-    layout = encoded.layout
+    layout, n_windows = encoded.layout, len(encoded.layout.lengths)
+    window, piece, mention = _find_windows(layout, first, last)
+    # Slots: the distinct (window, group) of each window are numbered from 0.
+    place_window, place_group, place = _number_pairs(window, mention_group[mention])
+    slot = _count_from_zero(place_window, n_windows)
+    column = _count_from_zero(window, n_windows)
+    width = int(column.max(initial=-1)) + 1
+    position = numpy.zeros((n_windows, width), dtype="int64")
+    position[window, column] = piece - layout.window_first[window] + layout.prefix
+    weight = numpy.zeros((n_windows, int(slot.max(initial=-1)) + 1, width))
+    weight[window, slot[place], column] = _share_rows(window, mention, place, len(place_window))
+    return WindowRows(numpy.bincount(window, minlength=n_windows), position, weight, place_window, slot, place_group)
+
+
+def _find_windows(layout: Layout, first: Ints1d, last: Ints1d) -> Tuple[Ints1d, Ints1d, Ints1d]:
+    """List the pieces of mentions window by window: window, piece and mention of each; a piece may be in several."""
     piece, mention = expand_ranges(first, last)
     # Windows that hold a piece: those of its document follow one another, with rising bounds.
     lowest = numpy.searchsorted(layout.window_last, piece, side="right")
     highest = numpy.searchsorted(layout.window_first, piece, side="right")
     window, member = expand_ranges(lowest, highest)
     order = numpy.argsort(window, kind="stable")
-    window, member = window[order], member[order]
-    piece, mention = piece[member], mention[member]
-    n_windows = len(layout.lengths)
-    group = mention_group[mention]
-    # Slots: the distinct (window, group) of each window are numbered from 0.
-    n_groups = int(mention_group.max(initial=-1)) + 1
-    places, place = numpy.unique(window * max(n_groups, 1) + group, return_inverse=True)
-    place_window, place_group = places // max(n_groups, 1), places % max(n_groups, 1)
-    slot = _count_from_zero(place_window, n_windows)
-    column = _count_from_zero(window, n_windows)
-    # Weight of a row: 1 / (mentions of the group in the window * pieces of the mention in the window).
-    n_mentions = int(mention.max(initial=-1)) + 1
-    held, which, n_pieces = numpy.unique(window * max(n_mentions, 1) + mention, return_inverse=True, return_counts=True)
+    return window[order], piece[member[order]], mention[member[order]]
+
+
+def _number_pairs(one: Ints1d, other: Ints1d) -> Tuple[Ints1d, Ints1d, Ints1d]:
+    """Find the distinct pairs of numbers, sorted, and which of them each pair is."""
+    n = max(int(other.max(initial=-1)) + 1, 1)
+    keys, inverse = numpy.unique(one * n + other, return_inverse=True)
+    return keys // n, keys % n, inverse
+
+
+def _share_rows(window: Ints1d, mention: Ints1d, place: Ints1d, n_places: int) -> Floats1d:
+    """Compute the weight of each row: 1 / (mentions of the group in the window * pieces of the mention in the window).
+
+    place (Ints1d): Number of each row's window and group. Shape (rows,).
+    """
+    n_mentions = max(int(mention.max(initial=-1)) + 1, 1)
+    held, which, n_pieces = numpy.unique(window * n_mentions + mention, return_inverse=True, return_counts=True)
     held_place = numpy.zeros(len(held), dtype="int64")
     held_place[which] = place
-    per_place = numpy.bincount(held_place, minlength=len(places))
-    width = int(column.max(initial=-1)) + 1
-    position = numpy.zeros((n_windows, width), dtype="int64")
-    position[window, column] = piece - layout.window_first[window] + layout.prefix
-    weight = numpy.zeros((n_windows, int(slot.max(initial=-1)) + 1, width))
-    weight[window, slot[place], column] = 1.0 / (per_place[place] * n_pieces[which])
-    return WindowRows(numpy.bincount(window, minlength=n_windows), position, weight, place_window, slot, place_group)
+    mentions_held = numpy.bincount(held_place, minlength=n_places)
+    return 1.0 / (mentions_held[place] * n_pieces[which])
 
 
 def _count_from_zero(keys: Ints1d, n_keys: int) -> Ints1d:
@@ -89,23 +114,32 @@ class PairPlaces:
 
     pair (Ints1d): The pair of each meeting. Shape (K,).
     window, first, second (Ints1d): Its window (rising), and the slots of the two. Shape (K,).
-    column (Ints1d): Number of the meeting within its window. Shape (K,).
     """
 
     pair: Ints1d
     window: Ints1d
     first: Ints1d
     second: Ints1d
-    column: Ints1d
+
+    @property
+    def column(self) -> Ints1d:
+        """Number of each meeting within its window. Shape (K,)."""
+        return numpy.arange(len(self.window)) - numpy.searchsorted(self.window, self.window)
 
     def select(self, number: Ints1d) -> "PairPlaces":
-        """RETURNS (PairPlaces): The meetings in some windows; `window` counted within these."""
+        """Take the meetings in some windows; `window` is then counted within these."""
         index, window = expand_ranges(*numpy.searchsorted(self.window, [number, number + 1]))
-        return PairPlaces(self.pair[index], window, self.first[index], self.second[index], self.column[index])
+        return PairPlaces(self.pair[index], window, self.first[index], self.second[index])
 
 
 def meet(rows: WindowRows, first: Ints1d, second: Ints1d) -> PairPlaces:
     """Find the windows in which two groups both have a row.
+
+    Group 0 has rows in the windows 0 and 1, group 1 in the windows 1 and 2, group 2 in the window 2:
+
+        pair (0, 1): window 1
+        pair (0, 2): none
+        pair (1, 2): window 2
 
     first, second (Ints1d): The groups of each pair. Shape (U,).
     """
@@ -119,11 +153,10 @@ def meet(rows: WindowRows, first: Ints1d, second: Ints1d) -> PairPlaces:
     slot_of = numpy.full(n_windows * n_groups, -1, dtype="int64")
     slot_of[rows.window * n_groups + rows.group] = rows.slot
     second_slot = slot_of[window[index] * n_groups + second[pair]]
-    both = second_slot >= 0
-    index, pair, second_slot = index[both], pair[both], second_slot[both]
-    order = numpy.argsort(window[index], kind="stable")
-    index, pair, second_slot = index[order], pair[order], second_slot[order]
-    return PairPlaces(pair, window[index], slot[index], second_slot, _count_from_zero(window[index], n_windows))
+    both = numpy.flatnonzero(second_slot >= 0)
+    both = both[numpy.argsort(window[index[both]], kind="stable")]
+    index = index[both]
+    return PairPlaces(pair[both], window[index], slot[index], second_slot[both])
 
 
 @dataclass(frozen=True)
@@ -138,7 +171,7 @@ class WindowAttention:
     rows: Tensor
 
     def groups(self, rows: WindowRows) -> Tensor:
-        """RETURNS (Tensor): Each group's attention row: the mean over its mentions of the mean over their pieces.
+        """Compute each group's attention row: the mean over its mentions of the mean over their pieces.
         Shape (w, heads, G, S)."""
         weight = rows.weight[self.windows.number, :, : self.rows.shape[2]]
         return torch.as_tensor(weight, device=self.rows.device).to(self.rows.dtype)[:, None] @ self.rows
@@ -147,7 +180,7 @@ class WindowAttention:
 def attend(encoded: EncodedBatch, rows: WindowRows, wanted: Ints1d) -> Iterator[WindowAttention]:
     """Compute attention rows, for a bounded number of windows at a time.
 
-    rows (WindowRows): Word pieces whose rows are wanted; how they are grouped does not matter.
+    rows (WindowRows): Word pieces whose rows are needed; how they are grouped does not matter.
     wanted (Ints1d): Numbers of the windows.
     """
     if not len(wanted):
@@ -195,7 +228,7 @@ def local_context(encoded: EncodedBatch, rows: WindowRows, first: Ints1d, second
 
     RETURNS (Tensor): Shape (U, H).
     """
-    return pool_contexts(encoded, rows, first, second, ATLOP)
+    return pool_contexts(encoded, rows, first, second, NORMALISED_MEAN)
 
 
 def _pool_pairs(attention: Tensor, places: PairPlaces, vectors: Tensor) -> Tensor:
@@ -208,7 +241,7 @@ def _average_heads(attention: Tensor) -> Tensor:
     return mean / (mean.sum(-1, keepdim=True) + 1e-5)
 
 
-ATLOP = ContextForm(_pool_pairs, _average_heads)
+NORMALISED_MEAN = ContextForm(_pool_pairs, _average_heads)
 
 
 def pool_contexts(
@@ -229,13 +262,15 @@ def pool_contexts(
     project (Callable[[Tensor], Tensor]): Maps hidden states (..., H) to the vectors that are pooled (..., N).
     RETURNS (Tensor): Shape (U, N).
     """
+    # Of the pairs 0, 1, 2 with meetings (0, window 0), (0, window 1) and (2, window 1), pair 0 gets the mean of two
+    # contexts, pair 2 one, and pair 1, which is apart, the mean of what its two groups attend to by themselves.
     places = meet(rows, first, second)
     apart = numpy.setdiff1d(numpy.arange(len(first)), places.pair)
     # Nothing, so that there is something to join where no window is visited.
     met = own = [project(widen(encoded.hidden).new_zeros(0, encoded.width))]
     pair = group = [numpy.zeros(0, dtype="int64")]
     for part in attend(encoded, rows, numpy.unique(rows.window if len(apart) else places.window)):
-        vectors, attention = project(widen(part.windows.hidden)), part.groups(rows)
+        vectors, attention = project(widen(part.windows.planes.hidden)), part.groups(rows)
         inside = places.select(part.windows.number)
         if len(inside.pair):
             met = [*met, form.pairs(attention, inside, vectors)]

@@ -1,4 +1,4 @@
-"""The context of mention pairs as KMGRE has it: normalised head by head, then summed over the heads."""
+"""The context of mention pairs as KMGRE has it: attention normalised head by head, then summed over the heads."""
 
 from typing import Any, Optional, Tuple
 
@@ -13,8 +13,8 @@ _TINY = 1e-12  # beside sums of products of attention, so that 0 / 0 gives no co
 
 
 class _HeadwiseAttention(torch.autograd.Function):
-    """sum_k (A_i^k * A_j^k) / 1^T (A_i^k * A_j^k), head by head, so that no (K, heads, S) tensor is built, in the
-    backward pass neither."""
+    """sum_k (A_i^k * A_j^k) / 1^T (A_i^k * A_j^k), head by head, so that no (K, heads, S) tensor is built, not
+    even in the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, attention: Tensor, one: Tensor, other: Tensor) -> Tensor:
@@ -59,4 +59,4 @@ def _pool_pairs(attention: Tensor, places: PairPlaces, vectors: Tensor) -> Tenso
     return torch.cat([weight @ of_window for weight, of_window in parts])
 
 
-KMGRE = ContextForm(_pool_pairs, lambda attention: attention.sum(1))
+SUM_OF_NORMALISED = ContextForm(_pool_pairs, lambda attention: attention.sum(1))

@@ -1,10 +1,8 @@
 """Entity pairs and their mention pairs as index arrays, and features of mention pairs."""
 
-from typing import Iterator, Tuple
+from typing import Tuple
 
 import numpy
-import torch
-from torch import Tensor
 
 from ..arrays import Floats1d, Ints1d
 from ..batches import EntityBatch, PairBatch
@@ -14,24 +12,31 @@ MentionPairs = Tuple[Ints1d, Ints1d, Ints1d]  # entity pair of each, rows of its
 
 
 def mention_bounds(entities: EntityBatch) -> Ints1d:
-    """RETURNS (Ints1d): First mention of each entity, and the number of mentions behind them. Shape (E + 1,)."""
+    """Find the rows of each entity's mentions: those of entity e are [bounds[e], bounds[e + 1]). Shape (E + 1,)."""
     return numpy.searchsorted(entities.entity, numpy.arange(len(entities) + 1))
 
 
-def unordered_pairs(batch: PairBatch) -> MentionPairs:
-    """Find the distinct unordered pairs among ordered ones.
+def unordered_pairs(head: Ints1d, tail: Ints1d) -> Tuple[Ints1d, Ints1d, Ints1d]:
+    """Find the distinct unordered pairs among ordered ones: (0, 2), (1, 0), (2, 0) have (0, 1) and (0, 2).
 
-    RETURNS (Tuple[Ints1d, Ints1d, Ints1d]): Entities of each unordered pair, the lower first (U,), (U,); the
-        unordered pair of each ordered one (P,).
+    head, tail (Ints1d): Rows of the two entities or mentions of each pair. Shape (P,).
+    RETURNS (Tuple[Ints1d, Ints1d, Ints1d]): Rows of each unordered pair, the lower first (U,), (U,); the unordered
+        pair of each ordered one (P,).
     """
-    n = max(len(batch.entities), 1)
-    low, high = numpy.minimum(batch.head, batch.tail), numpy.maximum(batch.head, batch.tail)
+    low, high = numpy.minimum(head, tail), numpy.maximum(head, tail)
+    n = int(high.max(initial=0)) + 1
     keys, inverse = numpy.unique(low * n + high, return_inverse=True)
     return keys // n, keys % n, inverse
 
 
 def list_mention_pairs(batch: PairBatch) -> MentionPairs:
     """List the mention pairs of entity pairs.
+
+    Where entity 0 has the mentions 0 and 1, entity 1 the mentions 2 and 3, the pairs (0, 1), (1, 0) give
+
+        pair:  0 0 0 0  1 1 1 1
+        head:  0 0 1 1  2 2 3 3
+        tail:  2 3 2 3  0 1 0 1
 
     RETURNS (MentionPairs): Rows of the entity pair, the head's mention and the tail's. Shape (N,).
     """
@@ -43,20 +48,25 @@ def list_mention_pairs(batch: PairBatch) -> MentionPairs:
 
 
 def token_distance(entities: EntityBatch, first: Ints1d, second: Ints1d) -> Ints1d:
-    """RETURNS (Ints1d): Tokens between two mentions, 0 where they touch or overlap. Shape (N,)."""
+    """Count the tokens between two mentions, 0 where they touch or overlap. first, second (N,) rows -> (N,)."""
     m = entities.mentions
     gap = numpy.maximum(m.start[first], m.start[second]) - numpy.minimum(m.end[first], m.end[second])
     return numpy.maximum(gap, 0)
 
 
 def sentence_distance(entities: EntityBatch, first: Ints1d, second: Ints1d) -> Ints1d:
-    """RETURNS (Ints1d): Sentence borders between two mentions. Shape (N,)."""
+    """Count the sentence borders between two mentions. first, second (N,) rows -> (N,)."""
     return numpy.abs(entities.sentence[first] - entities.sentence[second])
 
 
 def keep_near(entities: EntityBatch, pairs: MentionPairs) -> MentionPairs:
-    """Keep the mention pairs that lie in one sentence; of an entity pair without any the one with the fewest tokens
+    """Keep the mention pairs that lie in one sentence; of an entity pair without any, the one with the fewest tokens
     between (the earliest, where several have as few). JEREX section 4.3.
+
+        pair:       0    0    1    1    1
+        sentences:  0-0  0-2  1-3  1-2  1-3
+        tokens:     4    30   41   17   40
+        kept:       yes  -    -    yes  -
     """
     pair, first, second = pairs
     near = sentence_distance(entities, first, second) == 0
@@ -65,34 +75,6 @@ def keep_near(entities: EntityBatch, pairs: MentionPairs) -> MentionPairs:
     _, closest = numpy.unique(pair[order], return_index=True)
     near[order[closest]] = True
     return pair[near], first[near], second[near]
-
-
-def cut_chunks(pairs: MentionPairs, n_pairs: int, max_items: int) -> Iterator[Tuple[slice, MentionPairs]]:
-    """Cut mention pairs into chunks of whole entity pairs.
-
-    n_pairs (int): Number of entity pairs; each has a mention pair.
-    max_items (int): Mention pairs in a chunk (a single entity pair may have more).
-    YIELDS (Tuple[slice, MentionPairs]): Entity pairs of the chunk, and their mention pairs; entity pairs are counted
-        within the chunk.
-    """
-    bounds = numpy.searchsorted(pairs[0], numpy.arange(n_pairs + 1))
-    start = 0
-    while start < n_pairs:
-        stop = max(int(numpy.searchsorted(bounds, bounds[start] + max_items, side="right")) - 1, start + 1)
-        pair, first, second = (rows[bounds[start] : bounds[stop]] for rows in pairs)
-        yield slice(start, stop), (pair - start, first, second)
-        start = stop
-
-
-def segment_max(rows: Tensor, lengths: Tensor) -> Tensor:
-    """Take the maximum over segments of rows that follow one another. The gradient of a maximum that several rows
-    reach is shared among them.
-
-    rows (Tensor): Shape (N, H).
-    lengths (Tensor): Rows of each segment, int64, at least 1. Shape (S,).
-    RETURNS (Tensor): Shape (S, H).
-    """
-    return torch.segment_reduce(rows, "max", lengths=lengths, axis=0) if len(lengths) else rows[:0]
 
 
 def share_out(weight: Floats1d, group: Ints1d) -> Floats1d:

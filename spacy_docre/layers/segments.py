@@ -1,6 +1,6 @@
 """Reductions over ranges and groups of rows, without a Python loop over them."""
 
-from typing import Any, Iterator, List, Tuple
+from typing import Any, List, Tuple
 
 import numpy
 import torch
@@ -12,13 +12,15 @@ from ..arrays import Ints1d
 def range_max(rows: Tensor, first: Ints1d, last: Ints1d) -> Tensor:
     """Take the maximum over rows [first, last) for many ranges at once.
 
-    A table of maxima over 1, 2, 4, ... rows answers any range with two look-ups (they may overlap: a maximum does
-    not mind), so that cost and memory do not grow with the ranges' lengths.
+    A table of maxima over 1, 2, 4, ... rows answers any range with two look-ups (they may overlap; that does not
+    change a maximum), so that cost and memory do not grow with the ranges' lengths.
 
     rows (Tensor): Shape (N, H).
     first, last (Ints1d): Bounds of each range. Shape (K,).
     RETURNS (Tensor): Shape (K, H); zeros for empty ranges.
     """
+    # Of the rows a b c d e, the table holds level 0: a b c d e, level 1: ab bc cd de, level 2: abcd bcde, one after
+    # another. The range [1, 4) has 3 rows, so level 1: the larger of bc (left) and cd (right).
     first, last = numpy.asarray(first), numpy.asarray(last)
     empty = last <= first
     if not len(first) or not len(rows):
@@ -75,6 +77,17 @@ def segment_mean(rows: Tensor, segment: Tensor, n_segments: int) -> Tensor:
     return segment_sum(rows, segment, n_segments) / count.reshape(-1, *[1] * (rows.dim() - 1))
 
 
+def segment_max(rows: Tensor, lengths: Tensor) -> Tensor:
+    """Take the maximum over segments of rows that follow one another. The gradient of a maximum that several rows
+    reach is shared among them.
+
+    rows (Tensor): Shape (N, H).
+    lengths (Tensor): Rows of each segment, int64, at least 1. Shape (S,).
+    RETURNS (Tensor): Shape (S, H).
+    """
+    return torch.segment_reduce(rows, "max", lengths=lengths, axis=0) if len(lengths) else rows[:0]
+
+
 def segment_logsumexp(rows: Tensor, segment: Tensor, n_segments: int) -> Tensor:
     """Compute log(sum(exp(rows))) of each segment, column by column.
 
@@ -89,7 +102,7 @@ def segment_logsumexp(rows: Tensor, segment: Tensor, n_segments: int) -> Tensor:
 
 
 def expand_ranges(first: Ints1d, last: Ints1d) -> Tuple[Ints1d, Ints1d]:
-    """List the members of ranges.
+    """List the members of ranges: [2, 5) and [7, 8) have the members 2, 3, 4, 7, which are of 0, 0, 0, 1.
 
     first, last (Ints1d): Bounds [first, last). Shape (K,).
     RETURNS (Tuple[Ints1d, Ints1d]): Every member, and the range it is of. Shape (members,).
@@ -98,9 +111,3 @@ def expand_ranges(first: Ints1d, last: Ints1d) -> Tuple[Ints1d, Ints1d]:
     owner = numpy.repeat(numpy.arange(len(first)), length)
     within = numpy.arange(length.sum()) - numpy.repeat(numpy.cumsum(length) - length, length)
     return first[owner] + within, owner
-
-
-def chunks(n: int, size: int) -> Iterator[slice]:
-    """YIELDS (slice): Rows 0 to n, at most `size` at a time."""
-    for start in range(0, n, size):
-        yield slice(start, min(start + size, n))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ..errors import Errors
+from .shapes import check_shapes
 
 
 def adaptive_threshold_loss(logits: Tensor, gold: Tensor, counted: Optional[Tensor] = None) -> Tensor:
@@ -22,8 +22,7 @@ def adaptive_threshold_loss(logits: Tensor, gold: Tensor, counted: Optional[Tens
     relations outside P_T. A pair without positives has the second term only. PEMSCL (figures 2 and 4) leaves some of
     its labels out.
     """
-    if logits.shape != (len(gold), 1 + gold.shape[1]):
-        raise ValueError(Errors.R301.format(logits=tuple(logits.shape), gold=tuple(gold.shape)))
+    check_shapes(logits, gold, 1)
     counted = torch.ones_like(gold) if counted is None else counted
     positive, negative = pad(gold & counted, (1, 0)), pad(~gold & counted, (1, 0))
     threshold = torch.zeros_like(positive)

@@ -5,7 +5,7 @@ from typing import Any, Tuple
 import torch
 from torch import Tensor
 
-from ..errors import Errors
+from ..errors import check_choice
 
 FORMS = ("out", "in")
 
@@ -13,7 +13,7 @@ FORMS = ("out", "in")
 def contrastive_loss(
     head: Tensor, tail: Tensor, gold: Tensor, *, temperature: float, form: str = "in", max_items: int = 2**21
 ) -> Tensor:
-    """Draw entity pairs that share a relation together, and pairs with relations away from all others.
+    """Pull pairs that share a relation together; push pairs with relations away from all others.
 
     The vector x of a pair is the concatenation of the outer products of its groups. It is never built, since
     x . x' = sum_p (z_h^p . z_h'^p) (z_t^p . z_t'^p) and |x|^2 = sum_p |z_h^p|^2 |z_t^p|^2.
@@ -30,8 +30,7 @@ def contrastive_loss(
 
     PEMSCL eq. 8-10 (Guo et al., 2023); eq. 8 as printed is "in".
     """
-    if form not in FORMS:
-        raise ValueError(Errors.R305.format(what="scl_form", value=form, options=", ".join(FORMS)))
+    check_choice("scl_form", form, FORMS)
     norm = (head.square().sum(-1) * tail.square().sum(-1)).sum(-1).clamp(min=1e-20).sqrt()
     return _ContrastiveLoss.apply(head / norm[:, None, None], tail, gold, temperature, form, max_items)
 
@@ -80,5 +79,5 @@ def _loss_of_rows(head: Tensor, tail: Tensor, gold: Tensor, rows: Tensor, temper
 
 
 def _inner_products(vectors: Tensor, rows: Tensor) -> Tensor:
-    """RETURNS (Tensor): Inner products of some rows with all, group by group. Shape (groups, A, P)."""
+    """Compute the inner products of some rows with all, group by group. Shape (groups, A, P)."""
     return vectors[rows].transpose(0, 1) @ vectors.permute(1, 2, 0)

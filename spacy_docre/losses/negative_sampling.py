@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 
-def draw_negatives(gold: Tensor, ratio: float) -> Tensor:
-    """Choose the labels that count in the loss: all of a pair with relations, some of one without.
+def draw_labels(gold: Tensor, ratio: float) -> Tensor:
+    """Select the labels that contribute to the loss: all for pairs with a relation, a random subset for the rest.
 
     gold (Tensor): Whether a relation holds. Shape (P, R), bool.
     ratio (float): Share of its relations that a pair without any keeps as negatives, at least one, drawn anew at each

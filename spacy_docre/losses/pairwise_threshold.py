@@ -5,7 +5,7 @@ from typing import Optional
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
-from ..errors import Errors
+from .shapes import check_shapes
 
 
 def margins(logits: Tensor, gold: Tensor) -> Tensor:
@@ -16,13 +16,12 @@ def margins(logits: Tensor, gold: Tensor) -> Tensor:
     RETURNS (Tensor): Shape (P, R).
     RAISES (ValueError): If the two shapes do not fit.
     """
-    if logits.shape != (len(gold), 1 + gold.shape[1]):
-        raise ValueError(Errors.R301.format(logits=tuple(logits.shape), gold=tuple(gold.shape)))
+    check_shapes(logits, gold, 1)
     return logits[:, 1:] - logits[:, :1]
 
 
 def pairwise_threshold_loss(logits: Tensor, gold: Tensor, counted: Optional[Tensor] = None) -> Tensor:
-    """Compare each relation with the threshold class TH by itself: those that hold shall be above it, others below.
+    """Compare each relation with the threshold class TH by itself: push relations that hold above it, all others below.
 
     logits (Tensor): Pair scores, column 0 is TH. Shape (P, 1 + R), float.
     gold (Tensor): Whether a relation holds. Shape (P, R), bool.

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from ..errors import Errors
+from .shapes import check_shapes
 
 
 def document_mean(values: Tensor, doc: Tensor) -> Tensor:
@@ -50,8 +50,7 @@ def label_loss(logits: Tensor, gold: Tensor) -> Tensor:
 
 
 def _cross_entropies(logits: Tensor, gold: Tensor) -> Tensor:
-    if logits.shape != gold.shape:
-        raise ValueError(Errors.R301.format(logits=tuple(logits.shape), gold=tuple(gold.shape)))
+    check_shapes(logits, gold)
     return binary_cross_entropy_with_logits(logits, gold.to(logits.dtype), reduction="none")
 
 

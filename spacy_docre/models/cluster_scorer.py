@@ -2,19 +2,17 @@
 
 from typing import Any, List
 
-import numpy
 import torch
 from spacy.tokens import Doc
 from thinc.api import Model
 from torch import Tensor, nn
 
-from ..arrays import Ints1d
 from ..batches import MentionPairBatch
+from ..layers.chunking import chunks
 from ..layers.encoded import EncodedBatch
 from ..layers.feedforward import PairFeedForward
-from ..layers.segments import chunks
 from ..losses.per_document import binary_loss
-from .bridge import ModelInput, Scores, build_torch_model
+from .torch_model import ModelInput, Scores, build_torch_model
 
 MAX_PAIRS = 2**14  # scored at a time
 
@@ -32,9 +30,7 @@ class ClusterScorer(nn.Module):
         self.classifier = PairFeedForward(width, meta_width, hidden_width or width, 1, dropout=dropout)
 
     def forward(self, encoded: EncodedBatch, batch: MentionPairBatch) -> Scores:
-        m = batch.mentions
-        first, last = encoded.layout.span_pieces(m.doc, m.start, m.end)
-        mentions = self.classifier.project(self.dropout(encoded.max_pool(first, last)))
+        mentions = self.classifier.project(self.dropout(encoded.pool(batch.mentions)))
         logits = [encoded.hidden.new_zeros(0, dtype=mentions[0].dtype)]
         for rows in chunks(len(batch), MAX_PAIRS):
             distance = encoded.index(batch.distance[rows]).clamp(max=self.distance.num_embeddings - 1)
@@ -43,10 +39,9 @@ class ClusterScorer(nn.Module):
         return {"logits": torch.cat(logits)}
 
 
-def cluster_loss(scores: Scores, gold: numpy.ndarray, doc: Ints1d) -> Tensor:
+def cluster_loss(scores: Scores, gold: Tensor, doc: Tensor) -> Tensor:
     """Loss of JEREX's coreference classifier. gold (K,) bool, doc (K,): document of each pair."""
-    logits = scores["logits"]
-    return binary_loss(logits, torch.as_tensor(gold, device=logits.device), torch.as_tensor(doc, device=logits.device))
+    return binary_loss(scores["logits"], gold, doc)
 
 
 def build_cluster_scorer(
@@ -73,5 +68,4 @@ def build_cluster_scorer(
             width, hidden_width=hidden_width, meta_width=meta_width, max_distance=max_distance, dropout=dropout
         )
 
-    attrs = {"loss": cluster_loss}
-    return build_torch_model("cluster-scorer", tok2vec, build_module, learn_rate_scale=learn_rate_scale, attrs=attrs)
+    return build_torch_model("cluster-scorer", tok2vec, build_module, cluster_loss, learn_rate_scale=learn_rate_scale)

@@ -2,19 +2,17 @@
 
 from typing import Any, List
 
-import numpy
-import torch
 from spacy.tokens import Doc
 from thinc.api import Model
 from torch import Tensor, nn
 
-from ..arrays import Ints1d
 from ..batches import EntityBatch
 from ..layers.encoded import EncodedBatch
 from ..layers.feedforward import FeedForward
+from ..layers.pairs import mention_bounds
 from ..layers.segments import range_max
 from ..losses.per_document import type_loss
-from .bridge import ModelInput, Scores, build_torch_model
+from .torch_model import ModelInput, Scores, build_torch_model
 
 
 class EntityTyper(nn.Module):
@@ -29,18 +27,14 @@ class EntityTyper(nn.Module):
         self.classifier = FeedForward(width, hidden_width or width, n_out, dropout=dropout)
 
     def forward(self, encoded: EncodedBatch, batch: EntityBatch) -> Scores:
-        m = batch.mentions
-        first, last = encoded.layout.span_pieces(m.doc, m.start, m.end)
-        mentions = encoded.max_pool(first, last)
-        # Mentions of an entity follow one another: an entity is a range of mentions.
-        bounds = numpy.searchsorted(batch.entity, numpy.arange(len(batch) + 1))
-        return {"logits": self.classifier(self.dropout(range_max(mentions, bounds[:-1], bounds[1:])))}
+        bounds = mention_bounds(batch)
+        entities = range_max(encoded.pool(batch.mentions), bounds[:-1], bounds[1:])
+        return {"logits": self.classifier(self.dropout(entities))}
 
 
-def entity_loss(scores: Scores, gold: Ints1d, doc: Ints1d) -> Tensor:
+def entity_loss(scores: Scores, gold: Tensor, doc: Tensor) -> Tensor:
     """Loss of JEREX's entity classifier. gold (E,) number of the type, doc (E,): document of each entity."""
-    logits = scores["logits"]
-    return type_loss(logits, torch.as_tensor(gold, device=logits.device), torch.as_tensor(doc, device=logits.device))
+    return type_loss(scores["logits"], gold, doc)
 
 
 def build_entity_typer(
@@ -61,5 +55,4 @@ def build_entity_typer(
     def build_module(width: int, n_out: int) -> nn.Module:
         return EntityTyper(width, n_out, hidden_width=hidden_width, dropout=dropout)
 
-    attrs = {"loss": entity_loss}
-    return build_torch_model("entity-typer", tok2vec, build_module, learn_rate_scale=learn_rate_scale, attrs=attrs)
+    return build_torch_model("entity-typer", tok2vec, build_module, entity_loss, learn_rate_scale=learn_rate_scale)

@@ -1,17 +1,15 @@
 """Losses of relation heads as a config names them."""
 
-from typing import Sequence
-
 from torch import Tensor
 
-from ..errors import Errors
+from ..errors import Errors, check_choice, check_number
 from ..losses.adaptive_threshold import adaptive_threshold_loss
 from ..losses.contrastive import FORMS, contrastive_loss
-from ..losses.negative_sampling import draw_negatives
+from ..losses.negative_sampling import draw_labels
 from ..losses.pairwise_threshold import pairwise_entropy, pairwise_threshold_loss
 from ..losses.per_document import label_loss, relation_loss
-from .bridge import Scores
-from .relation_model import RelationLoss
+from .relation_head import RelationLoss
+from .torch_model import Scores
 
 ENTROPIES = ("averaged", "summed", "none")
 AVERAGES = ("documents", "labels")
@@ -23,10 +21,10 @@ def configure_adaptive_threshold(*, negative_ratio: float = 1.0) -> RelationLoss
     negative_ratio (float): Share of the relations that count for a pair without any, drawn anew each step; 1 for all.
     RAISES (ValueError): If negative_ratio is not above 0 and at most 1.
     """
-    check_negative_ratio(negative_ratio)
+    check_number("negative_ratio", negative_ratio, above=0, most=1)
 
     def loss(scores: Scores, gold: Tensor, doc: Tensor) -> Tensor:
-        return adaptive_threshold_loss(scores["logits"], gold, draw_negatives(gold, negative_ratio)).mean()
+        return adaptive_threshold_loss(scores["logits"], gold, draw_labels(gold, negative_ratio)).mean()
 
     return RelationLoss(loss, threshold_class=True)
 
@@ -46,8 +44,8 @@ def configure_pairwise_moving_threshold(
 
     entropy (str): "averaged" over the relations of a pair that hold, and over the others (gamma being their counts),
         "summed" (gamma of 1), or "none".
-    contrast_weight (float): lambda, the share of the contrastive loss; 0 leaves it out. It wants a head that gives
-        z_head and z_tail, such as `spacy-docre.PemsclHead.v1`.
+    contrast_weight (float): lambda, the share of the contrastive loss; 0 leaves it out. It needs a head that gives
+        z_head and z_tail: `spacy-docre.AtlopHead.v1` or `spacy-docre.PemsclHead.v1`.
     temperature (float): tau of the contrastive loss.
     scl_form (str): Of the contrastive loss over the pairs that share a relation: "out", the mean of log-probabilities,
         as published code has it, or "in", the logarithm of the mean probability, as eq. 8 is printed.
@@ -56,14 +54,12 @@ def configure_pairwise_moving_threshold(
     """
     check_choice("entropy", entropy, ENTROPIES)
     check_choice("scl_form", scl_form, FORMS)
-    if contrast_weight < 0:
-        raise ValueError(Errors.R310.format(setting="contrast_weight", expected="0 or more", value=contrast_weight))
-    if temperature <= 0:
-        raise ValueError(Errors.R310.format(setting="temperature", expected="above 0", value=temperature))
-    check_negative_ratio(negative_ratio)
+    check_number("contrast_weight", contrast_weight, least=0)
+    check_number("temperature", temperature, above=0)
+    check_number("negative_ratio", negative_ratio, above=0, most=1)
 
     def loss(scores: Scores, gold: Tensor, doc: Tensor) -> Tensor:
-        logits, counted = scores["logits"], draw_negatives(gold, negative_ratio)
+        logits, counted = scores["logits"], draw_labels(gold, negative_ratio)
         total = pairwise_threshold_loss(logits, gold, counted).sum()
         if entropy != "none":
             total = total + pairwise_entropy(logits, gold, counted, averaged=entropy == "averaged").sum()
@@ -91,15 +87,3 @@ def configure_binary_cross_entropy(*, average: str = "documents") -> RelationLos
         return relation_loss(logits, gold, doc) if average == "documents" else label_loss(logits, gold)
 
     return RelationLoss(loss, threshold_class=False)
-
-
-def check_choice(setting: str, value: str, options: Sequence[str]) -> None:
-    """RAISES (ValueError): If a setting is none of its options."""
-    if value not in options:
-        raise ValueError(Errors.R305.format(what=setting, value=value, options=", ".join(options)))
-
-
-def check_negative_ratio(value: float) -> None:
-    """RAISES (ValueError): If a share of negatives is not above 0 and at most 1."""
-    if not 0 < value <= 1:
-        raise ValueError(Errors.R310.format(setting="negative_ratio", expected="above 0 and at most 1", value=value))

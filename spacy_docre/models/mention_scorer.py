@@ -10,12 +10,12 @@ from thinc.api import Model
 from torch import Tensor, nn
 
 from ..arrays import Ints1d
-from ..batches import CandidateBatch
+from ..batches import CandidateBatch, SpanBatch
+from ..layers.chunking import chunks
 from ..layers.encoded import EncodedBatch
 from ..layers.feedforward import FeedForward
-from ..layers.segments import chunks
 from ..losses.per_document import binary_loss
-from .bridge import ModelInput, Scores, build_torch_model
+from .torch_model import ModelInput, Scores, build_torch_model
 
 N_ORTHOGRAPHY = 9
 MAX_CANDIDATES = 2**14  # scored at a time
@@ -24,7 +24,7 @@ MAX_CANDIDATES = 2**14  # scored at a time
 def get_orthography(doc: Doc) -> Ints1d:
     """Tell the letter case of tokens apart, which an encoder without capital letters cannot see.
 
-    RETURNS (Ints1d): 0 no token (before and behind the text), 1 lower case, 2 Title, 3 UPPER, 4 single capital,
+    RETURNS (Ints1d): 0 no token (before and after the text), 1 lower case, 2 Title, 3 UPPER, 4 single capital,
         5 mixed, 6 digits, 7 punctuation, 8 anything else; with a 0 at both ends. Shape (T + 2,).
     """
     flags = doc.to_array([IS_ALPHA, IS_LOWER, IS_TITLE, IS_UPPER, IS_DIGIT, IS_PUNCT]).astype(bool).reshape(-1, 6)
@@ -58,20 +58,19 @@ class MentionScorer(nn.Module):
         return {"logits": torch.cat(logits)}
 
     def score(self, encoded: EncodedBatch, batch: CandidateBatch, rows: slice) -> Tensor:
-        """RETURNS (Tensor): Logits of some candidates, (N,)."""
-        doc, start, end = batch.spans.doc[rows], batch.spans.start[rows], batch.spans.end[rows]
-        vectors = encoded.max_pool(*encoded.layout.span_pieces(doc, start, end))
-        size = encoded.index(end - start).clamp(max=self.size.num_embeddings - 1)
+        """Score some candidates: logits (N,)."""
+        spans = SpanBatch(batch.spans.doc[rows], batch.spans.start[rows], batch.spans.end[rows])
+        vectors = encoded.pool(spans)
+        size = encoded.index(spans.end - spans.start).clamp(max=self.size.num_embeddings - 1)
         features = [vectors, self.size(size)]
         if self.orthography is not None:
             features.append(self.orthography(encoded.index(batch.orthography[rows])).flatten(1))
         return self.classifier(self.dropout(torch.cat(features, -1))).squeeze(-1)
 
 
-def mention_loss(scores: Scores, gold: numpy.ndarray, doc: Ints1d) -> Tensor:
+def mention_loss(scores: Scores, gold: Tensor, doc: Tensor) -> Tensor:
     """Loss of JEREX's mention classifier. gold (N,) bool, doc (N,): document of each span."""
-    logits = scores["logits"]
-    return binary_loss(logits, torch.as_tensor(gold, device=logits.device), torch.as_tensor(doc, device=logits.device))
+    return binary_loss(scores["logits"], gold, doc)
 
 
 def build_mention_scorer(
@@ -105,5 +104,4 @@ def build_mention_scorer(
             dropout=dropout,
         )
 
-    attrs = {"loss": mention_loss}
-    return build_torch_model("mention-scorer", tok2vec, build_module, learn_rate_scale=learn_rate_scale, attrs=attrs)
+    return build_torch_model("mention-scorer", tok2vec, build_module, mention_loss, learn_rate_scale=learn_rate_scale)

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from .. import about
 from ..errors import Errors
-from ..models.bridge import TorchShim
+from ..models.torch_model import TorchShim
 from .archive import NAME
 from .quantize import pack_state, relative_error, unpack_state
 

@@ -15,7 +15,7 @@ from ..doc.layers import cluster_keys, get_clusters, get_mentions, set_clusters,
 from ..doc.notes import get_title, is_given, note_skipped
 from ..doc.places import DEFAULT, Places
 from ..doc.text import normalize_space
-from ..errors import Errors, Warnings
+from ..errors import Errors, Warnings, check_choice
 
 LINKS = ("exact", "none")
 EXTENSION = "_."
@@ -69,8 +69,7 @@ def make_docre_adopt(
     scorer (Optional[Callable]): Scores this component's annotation in evaluation; None for no scores.
     RAISES (ValueError): If link is neither.
     """
-    if link not in LINKS:
-        raise ValueError(Errors.R206.format(name=name, setting="link", expected=" or ".join(LINKS), value=link))
+    check_choice("link", link, LINKS, where=name)
     cfg = {"spans_key": spans_key, "span_cluster_prefix": span_cluster_prefix}
     return DocreAdopt(name, spans=spans, clusters=clusters, link=link, labels=labels, cfg=cfg, scorer=scorer)
 

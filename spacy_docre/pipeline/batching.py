@@ -17,8 +17,8 @@ def batch_by_items(
 ) -> Iterator[List[Doc]]:
     """Group a stream so that no batch has more than max_items items or max_docs Docs (but one Doc at least).
 
-    A batch is handed on as soon as it is full, before the next Doc is asked for: behind the last of several such
-    groupings in a row, the first Doc comes out when one batch has gone in.
+    A batch is handed on as soon as it is full, before the next Doc is asked for: after several such groupings in a row,
+    the first Doc comes out when one batch has gone in.
 
     count (Callable[[Doc], int]): Number of items of a Doc.
     """
@@ -82,7 +82,7 @@ def use_one_thread_after_fork() -> None:
     """Let torch and tokenizers work on one thread in a process forked from this one, such as those that
     `nlp.pipe(n_process=2)` starts on Linux.
 
-    A fork has none of the threads that the two keep for their work, and would wait for them for ever.
+    A fork does not have the threads that the two keep for their work, and would wait for them for ever.
     """
     global _process
     if os.getpid() != _process:

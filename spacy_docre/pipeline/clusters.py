@@ -14,14 +14,14 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from thinc.api import Model
 
-from ..arrays import Floats1d, Ints1d, SpanIndices
+from ..arrays import Bools1d, Bools2d, Floats1d, Ints1d, Ints2d, SpanIndices
 from ..batches import MentionPairBatch
 from ..doc.layers import get_mentions, has_clusters, has_mentions, set_clusters, sort_clusters
 from ..doc.notes import get_title, is_given, note_skipped
 from ..doc.places import DEFAULT
 from ..errors import Errors, Warnings
 from ..layers.segments import expand_ranges
-from ..models.bridge import ModelInput, Scores
+from ..models.torch_model import ModelInput, Scores
 from .docre_pipe import DEFAULT_MAX_BATCH_ITEMS, LISTENER, DocrePipe, warn_missing
 from .gold import get_gold_entities, make_span_batch
 
@@ -66,8 +66,8 @@ def make_docre_clusters(
 
     model (Model[ModelInput, Scores]): Scores mention pairs.
     threshold (float): Probability that all pairs of a cluster have to reach.
-    max_pair_distance (int): Tokens between the starts of two mentions up to which they are compared whatever they say,
-        0 for no limit; farther apart only those that share a name token or differ by two letters at most.
+    max_pair_distance (int): Tokens between the starts of two mentions within which they are always compared, 0 for no
+        limit; farther apart only those that share a name token or differ by two letters at most.
     n_negatives (int): Pairs of different entities drawn from each document in training.
     loss_weight (float): Factor of this component's loss in joint training.
     spans_key (str): Key of `doc.spans` to read mentions from.
@@ -91,7 +91,7 @@ class DocreClusters(DocrePipe):
     """Joins mentions to clusters by complete linkage, and writes them to `doc.spans[prefix_1]`, `prefix_2`, ..."""
 
     what = "clusters"
-    least = {"max_pair_distance": 0, "n_negatives": 0}
+    minima = {"max_pair_distance": 0, "n_negatives": 0}
 
     def initialize(self, get_examples: Callable[[], Iterable[Example]], *, nlp: Optional[Language] = None) -> None:
         """Build the model's layers.
@@ -115,8 +115,8 @@ class DocreClusters(DocrePipe):
         pairs = [self.list_pairs(doc, spans) for doc, spans in zip(docs, mentions)]
         return make_mention_pairs(docs, mentions, pairs)
 
-    def list_pairs(self, doc: Doc, spans: Sequence[SpanIndices]) -> numpy.ndarray:
-        """RETURNS (numpy.ndarray): Numbers of the two mentions of each pair that is looked at. Shape (K, 2)."""
+    def list_pairs(self, doc: Doc, spans: Sequence[SpanIndices]) -> Ints2d:
+        """RETURNS (Ints2d): Numbers of the two mentions of each pair that is compared. Shape (K, 2)."""
         limit = self.cfg["max_pair_distance"]
         if not limit or len(doc) <= limit:
             note_skipped(doc, self.name, "mention pairs", 0)
@@ -130,7 +130,7 @@ class DocreClusters(DocrePipe):
 
     def make_training_batch(
         self, examples: Sequence[Example]
-    ) -> Optional[Tuple[MentionPairBatch, Tuple[numpy.ndarray, Ints1d]]]:
+    ) -> Optional[Tuple[MentionPairBatch, Tuple[Bools1d, Ints1d]]]:
         """RETURNS (Optional[Tuple]): Gold pairs and drawn negatives; None where no Example has gold clusters."""
         mentions: List[List[SpanIndices]] = []
         pairs, gold, any_gold = [], [], False
@@ -181,8 +181,8 @@ class DocreClusters(DocrePipe):
             self.release(doc)
 
 
-def same_cluster(mentions: Sequence[SpanIndices], clusters: Sequence[Sequence[SpanIndices]]) -> numpy.ndarray:
-    """RETURNS (numpy.ndarray): Whether two mentions share a cluster. Shape (M, M), bool."""
+def same_cluster(mentions: Sequence[SpanIndices], clusters: Sequence[Sequence[SpanIndices]]) -> Bools2d:
+    """RETURNS (Bools2d): Whether two mentions share a cluster. Shape (M, M)."""
     number = {span: i for i, span in enumerate(mentions)}
     member = numpy.zeros((len(mentions), len(clusters)), dtype="int32")
     for c, cluster in enumerate(clusters):
@@ -193,8 +193,10 @@ def same_cluster(mentions: Sequence[SpanIndices], clusters: Sequence[Sequence[Sp
 def link(first: Ints1d, second: Ints1d, probability: Floats1d, n: int, threshold: float) -> Ints1d:
     """Cluster mentions by complete linkage: all pairs of a cluster are candidates and reach the threshold.
 
-    No cluster reaches beyond mentions that candidates above the threshold connect, so each such component is linked
-    alone.
+    Mentions of a cluster are connected by candidates above the threshold, so each connected component is linked alone.
+
+    With threshold 0.5 and the pairs 0-1 (0.9), 1-2 (0.6), 3-4 (0.8), the components are {0, 1, 2} and {3, 4}. The pair
+    0-2 is not a candidate, so that the first is cut into {0, 1} and {2}; one of two mentions is a cluster as it is.
 
     first, second (Ints1d): Mentions of each candidate pair. Shape (K,).
     probability (Floats1d): Of each pair. Shape (K,).
@@ -221,12 +223,12 @@ def link(first: Ints1d, second: Ints1d, probability: Floats1d, n: int, threshold
     return group
 
 
-def candidate_pairs(doc: Doc, spans: Sequence[SpanIndices], limit: int) -> numpy.ndarray:
+def candidate_pairs(doc: Doc, spans: Sequence[SpanIndices], limit: int) -> Ints2d:
     """Find mentions of a long document that may corefer: close together, with a name token in common, or spelled nearly
     alike.
 
     limit (int): Tokens between the starts of two mentions that are close together.
-    RETURNS (numpy.ndarray): Numbers of the two mentions of each pair, the lower first, rising. Shape (K, 2).
+    RETURNS (Ints2d): Numbers of the two mentions of each pair, the lower first, rising. Shape (K, 2).
     """
     start = numpy.asarray([s for s, _ in spans], dtype="int64")
     second, first = expand_ranges(numpy.arange(1, len(spans) + 1), numpy.searchsorted(start, start + limit, "right"))
@@ -266,12 +268,12 @@ def group_spans(spans: Sequence[SpanIndices], groups: Ints1d) -> List[List[SpanI
 
 
 def make_mention_pairs(
-    docs: Sequence[Doc], mentions: Sequence[Sequence[SpanIndices]], pairs: Sequence[numpy.ndarray]
+    docs: Sequence[Doc], mentions: Sequence[Sequence[SpanIndices]], pairs: Sequence[Ints2d]
 ) -> MentionPairBatch:
     """Flatten mention pairs and look up the edit distance of their texts.
 
     mentions (Sequence[Sequence[SpanIndices]]): Mentions of each Doc.
-    pairs (Sequence[numpy.ndarray]): Numbers of two mentions of the Doc. Shape (K, 2) each.
+    pairs (Sequence[Ints2d]): Numbers of two mentions of the Doc. Shape (K, 2) each.
     """
     offset, distances, rows = 0, [], []
     for doc, spans, pair in zip(docs, mentions, pairs):
@@ -286,10 +288,10 @@ def make_mention_pairs(
     return MentionPairBatch(make_span_batch(mentions), flat[:, 0], flat[:, 1], distance)
 
 
-def text_distances(texts: Sequence[str], pairs: numpy.ndarray) -> Ints1d:
+def text_distances(texts: Sequence[str], pairs: Ints2d) -> Ints1d:
     """Look up edit distances, in letters, each pair of texts once.
 
-    pairs (numpy.ndarray): Numbers of two texts. Shape (K, 2).
+    pairs (Ints2d): Numbers of two texts. Shape (K, 2).
     RETURNS (Ints1d): Shape (K,).
     """
     keys, inverse = numpy.unique(pairs @ [len(texts), 1], return_inverse=True)

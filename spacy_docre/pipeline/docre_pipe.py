@@ -18,9 +18,9 @@ from thinc.api import Model, Optimizer
 from torch import Tensor
 
 from ..doc.places import Places
-from ..errors import Errors, Warnings
+from ..errors import Errors, Warnings, check_number
 from ..layers.encoded import DocEncoding
-from ..models.bridge import ModelInput, Scores, differentiate
+from ..models.torch_model import ModelInput, Scores, differentiate, get_module
 from ..models.transformer.listener import DocreListener, output_key
 from ..models.transformer.stock import AdoptedListener
 from .batching import batch_by_items, pipe_batches
@@ -36,7 +36,7 @@ LISTENER = {"@architectures": "spacy-docre.TransformerListener.v1", "upstream": 
 class DocrePipe(TrainablePipe):
     """Base of the components.
 
-    A subclass says how Docs become a batch for the model (`make_batch`), what the gold labels of Examples are
+    A subclass defines how Docs become a batch for the model (`make_batch`), what the gold labels of Examples are
     (`make_training_batch`), and how scores become annotations (`decode`, `set_annotations`).
 
     vocab (Vocab): The shared vocabulary.
@@ -48,7 +48,7 @@ class DocrePipe(TrainablePipe):
 
     what = "annotated documents"  # what training needs, for messages
     extras: Tuple[str, ...] = ()  # names of plain data that are stored beside settings and weights
-    least: Dict[str, int] = {}  # smallest values of settings
+    minima: Dict[str, int] = {}  # smallest values of settings
 
     def __init__(
         self,
@@ -66,10 +66,8 @@ class DocrePipe(TrainablePipe):
         self.scorer = scorer
         self._warned: Set[str] = set()
         check_share(name, "threshold", self.cfg.get("threshold"))
-        for setting, n in self.least.items():
-            if cfg[setting] < n:
-                problem = Errors.R206.format(name=name, setting=setting, expected=f"at least {n}", value=cfg[setting])
-                raise ValueError(problem)
+        for setting, n in self.minima.items():
+            check_number(setting, cfg[setting], least=n, where=name)
 
     @property
     def places(self) -> Places:
@@ -79,7 +77,7 @@ class DocrePipe(TrainablePipe):
     @property
     def module(self) -> Any:
         """RETURNS (Any): The model's torch module; None before initialisation."""
-        return self.model.shims[0].module  # type: ignore[attr-defined]
+        return get_module(self.model)
 
     @contextlib.contextmanager
     def with_settings(self, **settings: Any) -> Iterator[None]:
@@ -139,7 +137,7 @@ class DocrePipe(TrainablePipe):
             raise ValueError(Errors.R205.format(name=self.name))
 
     def release(self, doc: Doc) -> None:
-        """Tell the encoder's output that this component has read it; the last reader drops it."""
+        """Mark the encoder's output on a Doc as read by this component; the last reader drops it."""
         for listener in self.listeners:
             listener.release(doc)
 
@@ -170,8 +168,10 @@ class DocrePipe(TrainablePipe):
         sgd: Optional[Optimizer] = None,
         losses: Optional[Dict[str, float]] = None,
     ) -> Dict[str, float]:
-        """Learn from a batch. Examples that lack this component's gold layer are passed over. Dropout rates are the
-        model's own; `drop` is not used."""
+        """Learn from a batch. Examples that lack this component's gold layer are skipped.
+
+        drop (float): Not used: the model has dropout rates of its own.
+        """
         losses = {} if losses is None else losses
         losses.setdefault(self.name, 0.0)
         examples = list(examples)
@@ -226,7 +226,7 @@ class DocrePipe(TrainablePipe):
     # Storage
 
     def get_extras(self) -> Dict[str, Any]:
-        """RETURNS (Dict[str, Any]): Plain data, by the names in `extras`; those that there are."""
+        """RETURNS (Dict[str, Any]): Plain data by the names in `extras`, as far as there are any."""
         return {}
 
     def set_extras(self, extras: Dict[str, Any]) -> None:
@@ -317,7 +317,7 @@ class LabelledPipe(DocrePipe):
         self.cfg["labels"] = labels
 
     def warn_unknown(self, found: Iterable[str]) -> None:
-        """Say once that training documents have labels the model does not know."""
+        """Warn once that training documents have labels the model does not know."""
         unknown = sorted(set(found) - set(self.labels))
         if unknown:
             self.warn_once(Warnings.RW06.format(name=self.name, labels=", ".join(unknown)))
@@ -325,18 +325,18 @@ class LabelledPipe(DocrePipe):
 
 def check_share(name: str, setting: str, value: Any) -> None:
     """RAISES (ValueError): If a setting that is a probability lies outside [0, 1]."""
-    if value is not None and not 0.0 <= value <= 1.0:
-        raise ValueError(Errors.R206.format(name=name, setting=setting, expected="a number from 0 to 1", value=value))
+    if value is not None:
+        check_number(setting, value, least=0, most=1, where=name)
 
 
 def warn_missing(pipe: DocrePipe, n: int, what: str) -> None:
-    """Say once that documents lack what an earlier component should have set."""
+    """Warn once that documents lack what an earlier component should have set."""
     if n:
         pipe.warn_once(Warnings.RW02.format(name=pipe.name, n=n, what=what))
 
 
 def warn_unsplit(pipe: DocrePipe, docs: Sequence[Doc]) -> None:
-    """Say once that documents have no sentence boundaries."""
+    """Warn once that documents have no sentence boundaries."""
     n = sum(len(doc) > 1 and not doc.has_annotation("SENT_START") for doc in docs)
     if n:
         pipe.warn_once(Warnings.RW01.format(name=pipe.name, n=n))

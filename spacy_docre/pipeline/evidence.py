@@ -7,7 +7,7 @@ import numpy
 
 from ..arrays import Floats1d, Floats2d, Ints1d, SpanIndices
 from ..batches import PairBatch
-from ..models.relation_model import Explanation
+from ..models.relation_head import Explanation
 
 MentionPair = Tuple[SpanIndices, SpanIndices, float]  # mentions of head and tail, weight
 Support = Tuple[List[int], List[MentionPair]]  # sentence numbers, mention pairs

@@ -71,7 +71,11 @@ def make_entity_batch(
     labels: Optional[Sequence[Sequence[int]]] = None,
     sentences: Optional[Sequence[Ints1d]] = None,
 ) -> EntityBatch:
-    """Flatten entities of a batch.
+    """Flatten the entities of a batch.
+
+    Document 0 with the entities {2-3, 5-6} and {7-8}, document 1 with {0-1} become:
+        mentions  2-3 5-6 7-8 0-1     entity  0 0 1 2
+        doc       0   0   0   1       doc of the entities  0 0 1
 
     clusters: Mentions of each entity of each document.
     labels (Optional[Sequence[Sequence[int]]]): Number of each entity's type; None where types do not matter.

@@ -10,14 +10,14 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from thinc.api import Model
 
-from ..arrays import Floats1d, Ints1d, SpanIndices
+from ..arrays import Bools1d, Floats1d, Ints1d, Ints2d, SpanIndices
 from ..batches import CandidateBatch, SpanBatch
 from ..doc.layers import get_mentions, has_mentions, set_mentions
 from ..doc.notes import get_title, is_given, note_skipped
 from ..doc.places import DEFAULT
 from ..errors import Errors, Warnings
-from ..models.bridge import ModelInput, Scores
 from ..models.mention_scorer import get_orthography
+from ..models.torch_model import ModelInput, Scores
 from .docre_pipe import DEFAULT_MAX_BATCH_ITEMS, LISTENER, DocrePipe, warn_unsplit
 from .gold import get_gold_mentions
 
@@ -61,7 +61,7 @@ def make_docre_mentions(
     threshold (float): Probability from which a span is a mention.
     max_span_length (int): Longest candidate, in tokens.
     max_mentions (float): Most mentions of a document, as a share of its tokens; the best are kept.
-    n_negatives (int): Spans drawn from each document in training that are no mentions.
+    n_negatives (int): Spans drawn from each document in training that are not mentions.
     loss_weight (float): Factor of this component's loss in joint training.
     spans_key (str): Key of `doc.spans` to write.
     max_batch_items (int): Word pieces in a batch at run time.
@@ -83,7 +83,7 @@ class DocreMentions(DocrePipe):
     """Finds mentions among all spans within a sentence, and writes them to `doc.spans[spans_key]`."""
 
     what = "mentions"
-    least = {"max_span_length": 1, "n_negatives": 0}
+    minima = {"max_span_length": 1, "n_negatives": 0}
 
     def initialize(self, get_examples: Callable[[], Iterable[Example]], *, nlp: Optional[Language] = None) -> None:
         """Build the model's layers, and say once which gold mentions cannot be learned or found.
@@ -120,7 +120,7 @@ class DocreMentions(DocrePipe):
 
     def make_training_batch(
         self, examples: Sequence[Example]
-    ) -> Optional[Tuple[CandidateBatch, Tuple[numpy.ndarray, Ints1d]]]:
+    ) -> Optional[Tuple[CandidateBatch, Tuple[Bools1d, Ints1d]]]:
         """RETURNS (Optional[Tuple]): Gold mentions and drawn negatives; None where no Example has gold mentions."""
         spans, gold = [], []
         for eg in examples:
@@ -129,7 +129,7 @@ class DocreMentions(DocrePipe):
                 continue
             positive = numpy.asarray(get_gold_mentions(eg, self.places), dtype="int64").reshape(-1, 2)
             candidates = enumerate_spans(eg.predicted, self.cfg["max_span_length"])
-            negative = draw_negatives(candidates, positive, self.cfg["n_negatives"])
+            negative = draw_negative_spans(candidates, positive, self.cfg["n_negatives"])
             spans.append(numpy.concatenate([positive, negative]))
             gold.append(numpy.arange(len(spans[-1])) < len(positive))
         if not gold:
@@ -168,22 +168,25 @@ class DocreMentions(DocrePipe):
             self.release(doc)
 
 
-def _no_spans() -> numpy.ndarray:
+def _no_spans() -> Ints2d:
     return numpy.zeros((0, 2), dtype="int64")
 
 
-def enumerate_spans(doc: Doc, max_length: int) -> numpy.ndarray:
+def enumerate_spans(doc: Doc, max_length: int) -> Ints2d:
     """List all spans of at most max_length tokens within a sentence, by start, then end.
 
     No span begins or ends with white space, or runs over an empty line.
 
-    RETURNS (numpy.ndarray): Token indices [start, end). Shape (N, 2).
+    RETURNS (Ints2d): Token indices [start, end). Shape (N, 2).
     """
     n = len(doc)
     if not n:
         return _no_spans()
     flags = doc.to_array([SENT_START, IS_SPACE]).astype("int64").reshape(-1, 2)
     starts, is_space = flags[:, 0] == 1, flags[:, 1] == 1
+    # With max_length 2, sentences of two tokens and one, and no white space:
+    #   first  0 0 1 1 2 2        sentence ends at token 2 for 0 and 1, at 3 for 2
+    #   last   1 2 2 3 3 4        kept: 0-1, 0-2, 1-2, 2-3
     starts[[i for i in numpy.flatnonzero(is_space) if doc[int(i)].text.count("\n") > 1]] = True
     bounds = numpy.append(numpy.flatnonzero(starts), n)
     sentence_end = bounds[numpy.searchsorted(bounds, numpy.arange(n), side="right")]
@@ -195,17 +198,19 @@ def enumerate_spans(doc: Doc, max_length: int) -> numpy.ndarray:
     return numpy.stack([first[clean], last[clean]], axis=1)
 
 
-def draw_negatives(candidates: numpy.ndarray, gold: numpy.ndarray, n: int) -> numpy.ndarray:
-    """Draw spans that are no mentions, up to half of them from inside gold mentions (JEREX 3.2).
+def draw_negative_spans(candidates: Ints2d, gold: Ints2d, n: int) -> Ints2d:
+    """Draw spans that are not mentions, up to half of them from inside gold mentions (JEREX 3.2).
 
-    candidates, gold (numpy.ndarray): Token indices [start, end). Shapes (N, 2), (G, 2).
+    candidates, gold (Ints2d): Token indices [start, end). Shapes (N, 2), (G, 2).
     n (int): Number of spans to draw.
-    RETURNS (numpy.ndarray): Shape (at most n, 2).
+    RETURNS (Ints2d): Shape (at most n, 2).
     """
     width = int(max(candidates.max(initial=0), gold.max(initial=0))) + 1
     is_gold = numpy.isin(candidates[:, 0] * width + candidates[:, 1], gold[:, 0] * width + gold[:, 1])
     candidates = candidates[~is_gold]
-    # A span is inside a gold mention if, of those starting no later, one ends no earlier.
+    # A span is inside a gold mention if, of those that start no later, one ends no earlier:
+    #   gold       0-5  2-3  8-9      reach of 0, 1, 2 mentions: -1, 5, 5 ...
+    #   candidate  2-4  -> two gold mentions start no later, they reach to 5 >= 4: inside
     order = numpy.argsort(gold[:, 0], kind="stable")
     reach = numpy.concatenate([[-1], numpy.maximum.accumulate(gold[order, 1])])
     inside = reach[numpy.searchsorted(gold[order, 0], candidates[:, 0], side="right")] >= candidates[:, 1]
@@ -214,10 +219,10 @@ def draw_negatives(candidates: numpy.ndarray, gold: numpy.ndarray, n: int) -> nu
     return candidates[numpy.concatenate([hard, easy])]
 
 
-def make_candidates(docs: Sequence[Doc], spans: Sequence[numpy.ndarray]) -> CandidateBatch:
+def make_candidates(docs: Sequence[Doc], spans: Sequence[Ints2d]) -> CandidateBatch:
     """Flatten candidates and look up the letter case around them.
 
-    spans (Sequence[numpy.ndarray]): Token indices of each Doc's spans. Shape (N, 2) each.
+    spans (Sequence[Ints2d]): Token indices of each Doc's spans. Shape (N, 2) each.
     """
     orthography = [_no_spans().repeat(2, axis=1)]
     for doc, s in zip(docs, spans):

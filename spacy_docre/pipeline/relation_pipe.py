@@ -17,10 +17,10 @@ from ..doc.layers import get_clusters, get_types, has_clusters, has_mentions
 from ..doc.notes import get_title, note_skipped
 from ..doc.records import RelationRecord, get_relation_data, has_relations, relation_record, set_relation_data
 from ..doc.sentences import number_sentences
-from ..errors import Errors, Warnings
+from ..errors import Warnings, check_number
 from ..layers.encoded import EncodedBatch
-from ..models.bridge import ModelInput, Scores, encode
 from ..models.relation_model import explain, relation_scores, score
+from ..models.torch_model import ModelInput, Scores, encode
 from ..scoring.facts import collect_facts, facts_from_data, facts_to_data, hash_fact
 from .docre_pipe import LabelledPipe, check_share, warn_unsplit
 from .entity_pairs import all_pairs, draw_pairs, most_mentioned, near_pairs
@@ -38,7 +38,7 @@ class DocreRelations(LabelledPipe):
 
     what = "relations"
     extras: Tuple[str, ...] = ("facts",)
-    least = {"top_k": 1, "max_pairs": 1, "max_pair_distance": 0, "max_entities": 0, "n_negatives": 0}
+    minima = {"top_k": 1, "max_pairs": 1, "max_pair_distance": 0, "max_entities": 0, "n_negatives": 0}
 
     def __init__(
         self,
@@ -53,9 +53,7 @@ class DocreRelations(LabelledPipe):
         check_share(name, "alpha", cfg["alpha"])
         check_share(name, "evidence_mass", cfg["evidence_mass"])
         check_share(name, "sentence_mass", cfg["sentence_mass"])
-        if not cfg["temperature"] > 0:
-            value = cfg["temperature"]
-            raise ValueError(Errors.R206.format(name=name, setting="temperature", expected="positive", value=value))
+        check_number("temperature", cfg["temperature"], above=0, where=name)
         self.facts: Optional[Set[int]] = None  # of the training data, as hashes; None where they are not known
         install_extensions(self.places)
 

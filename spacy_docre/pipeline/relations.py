@@ -6,7 +6,7 @@ from spacy.language import Language
 from thinc.api import Model
 
 from ..doc.places import DEFAULT
-from ..models.bridge import ModelInput, Scores
+from ..models.torch_model import ModelInput, Scores
 from .docre_pipe import DEFAULT_MAX_BATCH_ITEMS, LISTENER
 from .phases import PhasedRelations
 from .relation_pipe import DocreRelations

@@ -12,11 +12,11 @@ from spacy.training import Example, validate_examples
 from spacy.vocab import Vocab
 from spacy_transformers.pipeline_component import Transformer
 from thinc.api import Model, Optimizer
-from torch import Tensor
 
 from ..errors import Errors
 from ..layers.encoded import DocEncoding, EncodedBatch
-from ..models.transformer.listener import DocreListener, Gradients, batch_id, output_key
+from ..layers.planes import Gradients
+from ..models.transformer.listener import DocreListener, batch_id, output_key
 from ..models.transformer.stock import AdoptedListener, adopt_listeners, find_wildcards, name_upstream
 from .batching import batch_by_items, pipe_batches
 
@@ -71,7 +71,7 @@ class DocreTransformer(Transformer):
         self.cfg["adopt_wildcards"] = adopt_wildcards
         self.model: Any = model  # gives EncodedBatch where the base class has FullTransformerBatch
         self._pending: Optional[_PendingBatch] = None
-        self._owed: Optional[Optimizer] = None
+        self._unused_optimizer: Optional[Optimizer] = None  # of an update whose gradients came later
 
     def find_listeners(self, component: Any) -> None:
         """Adopt the listeners of a component, docre or stock, that name exactly this transformer."""
@@ -92,7 +92,7 @@ class DocreTransformer(Transformer):
 
     def predict(self, docs: Iterable[Doc]) -> List[DocEncoding]:  # type: ignore[override]
         """RETURNS (List[DocEncoding]): Encoder output of each Doc, to be set by `set_annotations`."""
-        self._settle()
+        self._finish_pending()
         return self.model.predict(list(docs)).split()
 
     def set_annotations(  # type: ignore[override]
@@ -100,9 +100,9 @@ class DocreTransformer(Transformer):
     ) -> None:
         """Leave the encoder's output on the Docs until all listening components have read it.
 
-        streaming (bool): Whether to count on those only that take part in a stream of Docs at the moment, and on stock
-            components, which do not say so. Neither names nor the pipeline would tell: components are renamed,
-            disabled, and sourced into several pipelines.
+        streaming (bool): Whether to wait only for components that take part in a stream of Docs now, and for stock
+            ones, which do not tell. Names or the pipeline cannot tell either: components are renamed, disabled, and
+            sourced into several pipelines.
         """
         listeners: List[Any] = self.listeners
         if streaming and any(listener.n_streams for listener in listeners):
@@ -137,11 +137,11 @@ class DocreTransformer(Transformer):
         losses.setdefault(self.name, 0.0)
         examples = list(examples)
         validate_examples(examples, "DocreTransformer.update")
-        self._settle()
+        self._finish_pending()
         docs = [eg.predicted for eg in examples]
         encoded, backprop = self.model.begin_update(docs)
         self._pending = _PendingBatch(backprop, losses, self.name)
-        self._owed = sgd
+        self._unused_optimizer = sgd
         ids = batch_id(docs)
         for listener in self.listeners:
             listener.receive(ids, encoded, self._pending.add)
@@ -150,25 +150,25 @@ class DocreTransformer(Transformer):
     def finish_update(self, sgd: Optimizer) -> None:
         """Run the backward pass and let the optimizer change the weights.
 
-        `nlp.update(sgd=...)` calls this before the listeners had their turn: then it is made up for before anything
+        `nlp.update(sgd=...)` calls this before the listeners are updated: then the step is made later, before anything
         else is done with the encoder.
         """
         if self._pending is not None and not self._pending.has_gradient:
-            self._owed = sgd
+            self._unused_optimizer = sgd
         else:
             self._backprop()
         self.model.finish_update(sgd)
 
     def use_params(self, params: Dict[Any, Any]) -> Iterator[None]:
-        self._settle()
+        self._finish_pending()
         yield from super().use_params(params)
 
-    def _settle(self) -> None:
-        """Do what an earlier batch left over. One without a gradient is left alone: its listeners may be to come."""
+    def _finish_pending(self) -> None:
+        """Finish an earlier batch. One without a gradient stays: its listeners may still be updated."""
         if self._pending is not None and self._pending.has_gradient:
             self._backprop()
-            if self._owed is not None:
-                self.model.finish_update(self._owed)
+            if self._unused_optimizer is not None:
+                self.model.finish_update(self._unused_optimizer)
 
     def _backprop(self) -> None:
         if self._pending is not None:
@@ -191,16 +191,16 @@ class DocreTransformer(Transformer):
             listener.set_dim("nO", self.model.get_dim("nO"), force=True)
 
     def _bind_wildcards(self, nlp: Language) -> None:
-        wild = [(name, component) for name, component in nlp.components if find_wildcards(component)]
-        takers = [name for name, component in nlp.components if _takes_wildcards(component)]
-        names = "', '".join(name for name, _ in wild)
-        if wild and not takers:
+        wildcards = [(name, component) for name, component in nlp.components if find_wildcards(component)]
+        transformers = [name for name, component in nlp.components if _takes_wildcards(component)]
+        names = "', '".join(name for name, _ in wildcards)
+        if wildcards and not transformers:
             raise ValueError(Errors.R214.format(listeners=names, name=self.name))
-        if not wild or not self.cfg["adopt_wildcards"]:
+        if not wildcards or not self.cfg["adopt_wildcards"]:
             return
-        if len(takers) > 1:
-            raise ValueError(Errors.R213.format(listeners=names, transformers=", ".join(takers)))
-        for name, component in wild:
+        if len(transformers) > 1:
+            raise ValueError(Errors.R213.format(listeners=names, transformers=", ".join(transformers)))
+        for name, component in wildcards:
             config = nlp.config.interpolate()["components"][name]
             if not name_upstream(component, config, self.name):
                 raise ValueError(Errors.R214.format(listeners=name, name=self.name))
@@ -208,17 +208,17 @@ class DocreTransformer(Transformer):
 
     def __reduce__(self) -> Any:
         """Copies and pickles hold no half-done batch."""
-        self._settle()
+        self._finish_pending()
         self._backprop()
-        self._owed = None
+        self._unused_optimizer = None
         return super().__reduce__()
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
-        self._settle()
+        self._finish_pending()
         return super().to_bytes(exclude=exclude)
 
     def to_disk(self, path: Any, *, exclude: Iterable[str] = ()) -> None:
-        self._settle()
+        self._finish_pending()
         super().to_disk(path, exclude=exclude)
 
 
@@ -235,24 +235,21 @@ class _PendingBatch:
         self._backprop = backprop
         self._losses = losses
         self._name = name
-        self._gradients: List[Optional[Tensor]] = []
+        self._gradients: Gradients = {}
 
     @property
     def has_gradient(self) -> bool:
-        return any(g is not None for g in self._gradients)
+        return bool(self._gradients)
 
     def add(self, gradients: Gradients) -> None:
-        if not self._gradients:
-            self._gradients = [None] * len(gradients)
-        for i, gradient in enumerate(gradients):
-            if gradient is not None:
-                known = self._gradients[i]
-                self._gradients[i] = gradient if known is None else known + gradient
+        for name, gradient in gradients.items():
+            known = self._gradients.get(name)
+            self._gradients[name] = gradient if known is None else known + gradient
 
     def backprop(self) -> None:
         if self.has_gradient:
             # As spaCy's own shared encoders do, report the size of the gradient in place of a loss.
-            squares = [(g**2).sum() for g in self._gradients if g is not None]
+            squares = [(g**2).sum() for g in self._gradients.values()]
             self._losses[self._name] += float(torch.stack(squares).sum())
             self._backprop(self._gradients)
 

@@ -13,7 +13,7 @@ from ..batches import EntityBatch
 from ..doc.layers import get_clusters, get_types, has_types, set_clusters
 from ..doc.notes import is_given
 from ..doc.places import DEFAULT
-from ..models.bridge import ModelInput, Scores
+from ..models.torch_model import ModelInput, Scores
 from .docre_pipe import DEFAULT_MAX_BATCH_ITEMS, LISTENER, LabelledPipe
 from .gold import get_gold_entities, make_entity_batch
 

@@ -12,7 +12,7 @@ from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 
 from ..doc.align import align_spans, check_same_text, token_offsets
-from ..doc.copying import copy_layers
+from ..doc.copying import copy_layers, move_layers
 from ..doc.layers import (
     LAYERS,
     get_clusters,
@@ -28,7 +28,7 @@ from ..doc.notes import GIVEN_ATTR, TITLE_ATTR
 from ..doc.places import DEFAULT, Places, find_places
 from ..doc.records import has_relations
 from ..doc.sentences import has_sentences
-from ..errors import Errors, Warnings
+from ..errors import Errors, Warnings, check_choice
 from .annotate import set_sent_starts
 from .jsonl import read_jsonl
 from .sources import Source
@@ -91,11 +91,9 @@ class DocreCorpus:
         places: Places = DEFAULT,
     ) -> None:
         for layer in given:
-            if layer not in LAYERS:
-                raise ValueError(Errors.R106.format(layer=layer, options=", ".join(LAYERS)))
+            check_choice("given", layer, LAYERS)
         for layer in require:
-            if layer not in HAS_LAYER:
-                raise ValueError(Errors.R117.format(layer=layer, options=", ".join(HAS_LAYER)))
+            check_choice("require", layer, HAS_LAYER)
         wanted = set(given).union(*(IMPLIED.get(layer, ()) for layer in given))
         self.path = path
         self.given = [layer for layer in LAYERS if layer in wanted]
@@ -135,7 +133,7 @@ class DocreCorpus:
             return
         for path in find_files(self.path):
             if path.suffix == ".jsonl":
-                yield from Source(read_jsonl, str(path))(nlp)
+                yield from (move_layers(doc, DEFAULT, self.places) for doc in Source(read_jsonl, str(path))(nlp))
                 continue
             try:
                 docs = DocBin().from_disk(path).get_docs(nlp.vocab)

@@ -8,7 +8,7 @@ import spacy
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from ..errors import Errors
+from ..errors import Errors, check_choice
 from .checks import Malformed, PathLike, expect, is_index, is_range, is_text, parse_json
 from .faults import Faults
 from .records import read_records
@@ -53,8 +53,7 @@ def read_dwie(
     """
     nlp = spacy.blank("en") if nlp is None else nlp
     faults = Faults() if faults is None else faults
-    if part not in PARTS:
-        raise ValueError(Errors.R305.format(what="part", value=part, options=", ".join(PARTS)))
+    check_choice("part", part, PARTS)
     files = sorted(Path(path).glob("*.json"))
     if not files:
         raise ValueError(Errors.R125.format(path=path))

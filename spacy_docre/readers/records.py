@@ -21,7 +21,7 @@ from .faults import Faults
 Chars = Tuple[int, int]
 
 KEYS = {"id", "text", "sents", "entities", "relations"}
-ENTITY_KEYS = {"label", "mentions"}
+ENTITY_KEYS = {"label", "mentions", "text"}
 RELATION_KEYS = {"head", "label", "kb_id", "tail", "score", "sentences", "evidence"}
 
 

@@ -3,6 +3,10 @@
 from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, Tuple
 
+from ..doc.names import entity_name_by_words
+
+BASE_IRI = "http://example.org/docre/"
+
 Record = Dict[str, Any]
 
 
@@ -10,7 +14,7 @@ Record = Dict[str, Any]
 class NamedEntity:
     """An entity of a record.
 
-    name (str): The longest mention that has a capitalised word, else the longest; the earliest on ties.
+    name (str): Its name, see `entity_name`.
     label (str): Its type, "" for none.
     mentions (Tuple[Tuple[int, int], ...]): Characters [start, end).
     """
@@ -21,14 +25,15 @@ class NamedEntity:
 
 
 def read_entities(record: Record) -> List[NamedEntity]:
-    """RETURNS (List[NamedEntity]): The entities of a record, by number."""
-    text = record["text"]
+    """Read the entities of a record, by number.
+
+    An entity without a name of its own in the record is named by its words; see `doc_to_record`.
+    """
     entities = []
     for entity in record.get("entities", []):
+        name = entity.get("text") or entity_name_by_words(record["text"], entity["mentions"])
         mentions = tuple((start, end) for start, end in entity["mentions"])
-        capitalised = [m for m in mentions if any(word[:1].isupper() for word in text[slice(*m)].split())]
-        name = max(capitalised or mentions, key=lambda m: (m[1] - m[0], -m[0]))
-        entities.append(NamedEntity(text[slice(*name)], entity.get("label", ""), mentions))
+        entities.append(NamedEntity(name, entity.get("label", ""), mentions))
     return entities
 
 

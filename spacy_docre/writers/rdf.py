@@ -6,13 +6,12 @@ from urllib.parse import quote
 
 from rdflib import DCTERMS, RDF, RDFS, SKOS, XSD, Graph, Literal, Namespace, URIRef
 
-from .facts import Record, read_entities, read_sentences
+from .facts import BASE_IRI, Record, read_entities, read_sentences
 
-BASE = "http://example.org/docre/"
 WIKIDATA = Namespace("http://www.wikidata.org/prop/direct/")
 
 
-def write_ntriples(records: Iterable[Record], path: Path, base: str = BASE) -> None:
+def write_ntriples(records: Iterable[Record], path: Path, base: str = BASE_IRI) -> None:
     """Write N-Triples, one document after the other.
 
     records (Iterable[Record]): Documents as our JSONL has them.
@@ -24,7 +23,7 @@ def write_ntriples(records: Iterable[Record], path: Path, base: str = BASE) -> N
             file.writelines(sorted(graph.serialize(format="nt").splitlines(keepends=True)))
 
 
-def write_turtle(records: Iterable[Record], path: Path, base: str = BASE) -> None:
+def write_turtle(records: Iterable[Record], path: Path, base: str = BASE_IRI) -> None:
     """Write one Turtle file. It is held in memory; for many documents take N-Triples.
 
     Arguments: see `write_ntriples`.

@@ -2,32 +2,30 @@
 
 import pytest
 import spacy
-from spacy.tokens import DocBin
 from typer.testing import CliRunner
 
 from spacy_docre.attributes import get_clusters, get_relation_data, get_types
 from spacy_docre.cli import app
-from spacy_docre.cli.annotate import FLOOR, choose, score_steps
-from toy import ENTITIES, TRIPLES, make_doc
+from spacy_docre.training.annotation import FLOOR, choose, score_steps
+from toy import ENTITIES, TRIPLES, make_doc, read_docs, write_docs
 
 
 def run(*args):
     return CliRunner().invoke(app, ["annotate", *map(str, args)])
 
 
-@pytest.fixture
-def models(tiny_config, tmp_path):
+@pytest.fixture(scope="module")
+def models(tiny_model, tmp_path_factory):
     """Two pipelines with the same labels and other weights; untrained, their scores lie below 0.5."""
-    from spacy.training.initialize import init_nlp
-
+    folder = tmp_path_factory.mktemp("annotate")
     paths = []
     for seed in (1, 2):
-        nlp = init_nlp(tiny_config)
+        nlp = spacy.load(tiny_model)
         spacy.util.fix_random_seed(seed)
         bias = nlp.get_pipe("docre_relations").model.shims[0].module.decoder.bias
         bias.data.normal_()  # some relations far above the threshold, others below
-        nlp.to_disk(tmp_path / str(seed))
-        paths.append(tmp_path / str(seed))
+        nlp.to_disk(folder / str(seed))
+        paths.append(folder / str(seed))
     return paths
 
 
@@ -35,12 +33,7 @@ def models(tiny_config, tmp_path):
 def corpus(tmp_path):
     """Not annotated, annotated, without entities."""
     docs = [make_doc(relations=None), make_doc(), make_doc(entities=None, relations=None)]
-    DocBin(store_user_data=True, docs=docs).to_disk(tmp_path / "in.spacy")
-    return tmp_path / "in.spacy"
-
-
-def read(path):
-    return list(DocBin().from_disk(path).get_docs(spacy.blank("en").vocab))
+    return write_docs(tmp_path / "in.spacy", *docs)
 
 
 def scores(doc):
@@ -53,7 +46,7 @@ def test_documents_without_relations_get_the_mean_of_the_models(models, corpus, 
         args = [arg for path in chosen for arg in ("--model", path)]
         result = run(corpus, tmp_path / f"{i}.spacy", *args, "--min-score", 0, "--top-k", 1000)
         assert result.exit_code == 0, result.output
-        first, second, third = read(tmp_path / f"{i}.spacy")
+        first, second, third = read_docs(tmp_path / f"{i}.spacy")
         found.append(scores(first))
         assert [(r["head"], r["label"], r["tail"]) for r in get_relation_data(second)] == list(TRIPLES)
         assert get_relation_data(third) is None and not get_clusters(third)
@@ -74,7 +67,7 @@ def test_scores_are_those_of_the_pipeline(models, corpus, tmp_path):
 
     nlp = spacy.load(models[0])
     reader = DocreCorpus(str(corpus), given=["tokens", "sents", "mentions", "clusters", "types"])
-    doc = nlp(reader.make_predicted(nlp, read(corpus)[0]))
+    doc = nlp(reader.make_predicted(nlp, read_docs(corpus)[0]))
     run(corpus, tmp_path / "out.jsonl", "--model", models[0])
     from spacy_docre.readers.jsonl import read_jsonl
 
@@ -102,7 +95,7 @@ def test_errors_are_one_line_and_help_has_an_example(models, corpus, tmp_path):
     nlp.remove_pipe("docre_relations")
     nlp.to_disk(tmp_path / "without")
     result = run(corpus, tmp_path / "out.spacy", "--model", tmp_path / "without")
-    assert result.exit_code == 1 and "R165" in result.stderr
+    assert result.exit_code == 1 and "R173" in result.stderr
     before = corpus.read_bytes()
     result = run(f"{corpus},{corpus}", corpus, "--model", models[0])
     assert result.exit_code == 1 and "R122" in result.stderr and corpus.read_bytes() == before

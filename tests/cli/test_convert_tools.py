@@ -1,8 +1,6 @@
 """`convert prodigy`, `labelstudio` and `brat`: options and summaries."""
 
 import pytest
-import spacy
-from spacy.tokens import DocBin
 from tool_exports import (
     ANN,
     label_studio_answer,
@@ -15,6 +13,7 @@ from tool_exports import (
 from typer.testing import CliRunner
 
 from spacy_docre.cli import app
+from toy import read_docs
 
 
 @pytest.fixture
@@ -29,7 +28,7 @@ def convert(tmp_path):
         out = tmp_path / "out.spacy"
         result = CliRunner().invoke(app, ["convert", tool, str(tmp_path / tool), str(out), *options])
         assert result.exit_code == 0, result.output
-        return result.stdout, list(DocBin().from_disk(out).get_docs(spacy.blank("en").vocab))
+        return result.stdout, read_docs(out)
 
     return run
 

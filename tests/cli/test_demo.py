@@ -35,9 +35,8 @@ def test_nothing_found():
     assert demo.entity_table(doc) == "No entities found." and demo.relation_table(doc) == "No relations found."
 
 
-def test_command(tiny_nlp, tmp_path):
-    tiny_nlp.to_disk(tmp_path / "model")
-    done = CliRunner().invoke(app, ["demo", "--model", str(tmp_path / "model"), "--text", "Ada lives in Oslo."])
+def test_command(tiny_model):
+    done = CliRunner().invoke(app, ["demo", "--model", str(tiny_model), "--text", "Ada lives in Oslo."])
     assert done.exit_code == 0 and done.output.startswith("Ada lives in Oslo.")
     missing = CliRunner().invoke(app, ["demo", "--model", "no_such_model"])
     assert missing.exit_code == 1 and "R155" in missing.output

@@ -12,7 +12,7 @@ import spacy
 from typer.testing import CliRunner
 
 from spacy_docre.cli import app
-from spacy_docre.cli.journal import identify
+from spacy_docre.extraction import identify
 from spacy_docre.readers.jsonl import read_jsonl
 
 TEXT = "Ada Berg met Ole Dahl in Oslo. Number {} was there, too. Berg works for Norlys."
@@ -33,15 +33,17 @@ def trap(doc):
 exec(COMPONENT)
 
 
-@pytest.fixture
-def model(tiny_nlp, tmp_path):
+@pytest.fixture(scope="module")
+def model(tiny_model, tmp_path_factory):
     """An untrained pipeline that finds relations everywhere, and one component that can fail."""
+    tiny_nlp = spacy.load(tiny_model)
     tiny_nlp.add_pipe("test_extract_trap", before="docre_transformer")
     for name, threshold in {"docre_mentions": 0.0, "docre_clusters": 1.0, "docre_relations": 0.0}.items():
         tiny_nlp.get_pipe(name).cfg["threshold"] = threshold
     tiny_nlp.get_pipe("docre_mentions").cfg["max_mentions"] = 0.2
-    tiny_nlp.to_disk(tmp_path / "model")
-    return str(tmp_path / "model")
+    folder = tmp_path_factory.mktemp("extract") / "model"
+    tiny_nlp.to_disk(folder)
+    return str(folder)
 
 
 @pytest.fixture

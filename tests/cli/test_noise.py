@@ -1,21 +1,15 @@
 """`noise`: a share of the relations goes, all else stays."""
 
 import pytest
-import spacy
-from spacy.tokens import DocBin
 from typer.testing import CliRunner
 
 from spacy_docre.attributes import get_clusters, get_mentions, get_relation_data, get_title, get_types
 from spacy_docre.cli import app
-from toy import make_doc
+from toy import make_doc, read_docs, write_docs
 
 
 def run(*args):
     return CliRunner().invoke(app, ["noise", *map(str, args)])
-
-
-def read(path):
-    return list(DocBin().from_disk(path).get_docs(spacy.blank("en").vocab))
 
 
 def list_relations(docs):
@@ -27,7 +21,7 @@ def test_a_share_of_the_relations_goes(sample_corpus, tmp_path, drop):
     out = tmp_path / "out.spacy"
     result = run(sample_corpus["train"], out, "--drop", drop)
     assert result.exit_code == 0, result.output
-    before, after = read(sample_corpus["train"]), read(out)
+    before, after = read_docs(sample_corpus["train"]), read_docs(out)
     known, left = list_relations(before), list_relations(after)
     n = round(drop * len(known))
     assert len(left) == len(known) - n and [r for r in known if r in left] == left
@@ -42,7 +36,7 @@ def test_the_seed_decides(sample_corpus, tmp_path):
     found = []
     for i, seed in enumerate((0, 0, 1)):
         run(sample_corpus["train"], tmp_path / f"{i}.spacy", "--seed", seed)
-        found.append(list_relations(read(tmp_path / f"{i}.spacy")))
+        found.append(list_relations(read_docs(tmp_path / f"{i}.spacy")))
     assert found[0] == found[1] != found[2]
 
 
@@ -50,17 +44,16 @@ def test_pairs_of_several_relations_and_documents_without(tmp_path):
     """Two relations of one pair: the pair has none left once both are gone. None is not the same as not annotated."""
     twice = make_doc(relations=[(0, "employer", 1), (0, "founder", 1)])
     source, out = tmp_path / "in.spacy", tmp_path / "out.spacy"
-    DocBin(store_user_data=True, docs=[make_doc(relations=None), twice, make_doc(relations=[])]).to_disk(source)
+    write_docs(source, make_doc(relations=None), twice, make_doc(relations=[]))
     for drop, n_pairs, left in ((0.5, 0, [None, 1, 0]), (1.0, 1, [None, 0, 0])):
         result = run(source, out, "--drop", drop)
         assert f"{n_pairs}  entity pairs left without a relation" in result.output
-        counts = [None if r is None else len(r) for r in map(get_relation_data, read(out))]
+        counts = [None if r is None else len(r) for r in map(get_relation_data, read_docs(out))]
         assert counts == left
 
 
 def test_errors_are_one_line_and_help_has_an_example(tmp_path):
-    kept = tmp_path / "kept.spacy"
-    DocBin(store_user_data=True, docs=[make_doc()]).to_disk(kept)
+    kept = write_docs(tmp_path / "kept.spacy", make_doc())
     before = kept.read_bytes()
     result = run(kept, tmp_path / ".." / tmp_path.name / "kept.spacy")
     assert result.exit_code == 1 and "R122" in result.stderr and kept.read_bytes() == before

@@ -4,22 +4,17 @@ import json
 from pathlib import Path
 
 import pytest
-import spacy
-from spacy.tokens import DocBin
 from typer.testing import CliRunner
 
 from spacy_docre.attributes import has_relations
 from spacy_docre.cli import app
+from toy import read_docs
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(*args):
     return CliRunner().invoke(app, ["convert", "folder", *map(str, args)])
-
-
-def load(path):
-    return list(DocBin().from_disk(path).get_docs(spacy.blank("en").vocab))
 
 
 def document(title, **changes):
@@ -55,7 +50,7 @@ def redocred(tmp_path):
 def test_sample_corpus(tmp_path):
     done = run(ROOT / "assets", tmp_path)
     assert done.exit_code == 0, done.output
-    assert (len(load(tmp_path / "train.spacy")), len(load(tmp_path / "dev.spacy"))) == (24, 10)
+    assert (len(read_docs(tmp_path / "train.spacy")), len(read_docs(tmp_path / "dev.spacy"))) == (24, 10)
     labels = json.loads((tmp_path / "relation_labels.json").read_text())
     assert len(labels) == 16 and labels["country"] == "P17"
 
@@ -63,14 +58,14 @@ def test_sample_corpus(tmp_path):
 def test_redocred_layout(redocred, tmp_path):
     done = run(redocred, tmp_path / "corpus")
     assert done.exit_code == 0, done.output
-    train = load(tmp_path / "corpus" / "train.spacy")
+    train = read_docs(tmp_path / "corpus" / "train.spacy")
     # Ada is in both files: the annotated document, which comes first, counts.
     assert [(doc[0].text, has_relations(doc)) for doc in train] == [("Ada", True), ("Bo", True), ("Eve", False)]
     labels = json.loads((tmp_path / "corpus" / "relation_labels.json").read_text())
     assert list(labels.items()) == [("residence", "P551"), ("place of birth", "P19")]
     (redocred / "docred" / "entities_only.json").unlink()
     assert run(redocred, tmp_path / "corpus").exit_code == 0
-    assert len(load(tmp_path / "corpus" / "train.spacy")) == 2
+    assert len(read_docs(tmp_path / "corpus" / "train.spacy")) == 2
 
 
 def test_what_is_wrong_is_said_in_a_line(redocred, tmp_path):

@@ -3,13 +3,11 @@
 import json
 
 import pytest
-import spacy
-from spacy.tokens import DocBin
 from typer.testing import CliRunner
 
 from spacy_docre.attributes import TITLE_ATTR, get_clusters, get_relation_data, get_title, get_types
 from spacy_docre.cli import app
-from toy import ACME1, ACME2, ANN, BOB, ENTITIES, ROME1, SHE, WORDS, make_doc
+from toy import ACME1, ACME2, ANN, BOB, ENTITIES, ROME1, SHE, WORDS, make_doc, read_docs, write_docs
 
 
 def titled(title, doc):
@@ -17,17 +15,8 @@ def titled(title, doc):
     return doc
 
 
-def save(path, *docs):
-    DocBin(store_user_data=True, docs=docs).to_disk(path)
-    return path
-
-
 def run(*args):
     return CliRunner().invoke(app, ["relabel", *map(str, args)])
-
-
-def read(path):
-    return list(DocBin().from_disk(path).get_docs(spacy.blank("en").vocab))
 
 
 def triples(doc):
@@ -50,10 +39,10 @@ def test_relations_come_from_the_original(tmp_path):
         ("X", [(2, 3)]),
     ]
     relations = [(0, "residence", 1), (2, "employer", 3), (2, "employer", 4), (3, "same", 4), (2, "does", 5)]
-    clean = save(
+    clean = write_docs(
         tmp_path / "clean.spacy", titled("one", make_doc()), titled("two", make_doc()), titled("four", make_doc())
     )
-    original = save(
+    original = write_docs(
         tmp_path / "original.spacy",
         titled("three", make_doc()),
         titled("one", make_doc(entities=entities, relations=relations)),
@@ -61,7 +50,7 @@ def test_relations_come_from_the_original(tmp_path):
     )
     result = run(clean, original, tmp_path / "out.spacy")
     assert result.exit_code == 0, result.output
-    (doc,) = read(tmp_path / "out.spacy")
+    (doc,) = read_docs(tmp_path / "out.spacy")
     # Acme is one entity here, so it is employer once and not the same as itself; "works" is none.
     assert get_title(doc) == "one" and triples(doc) == [(3, "residence", 2), (0, "employer", 1)]
     assert get_clusters(doc) == [list(spans) for _, spans in ENTITIES] and get_types(doc) == [t for t, _ in ENTITIES]
@@ -72,12 +61,12 @@ def test_relations_come_from_the_original(tmp_path):
 
 
 def test_none_annotated_is_not_no_relations(tmp_path):
-    clean = save(tmp_path / "clean.spacy", titled("one", make_doc()), titled("two", make_doc()))
-    original = save(
+    clean = write_docs(tmp_path / "clean.spacy", titled("one", make_doc()), titled("two", make_doc()))
+    original = write_docs(
         tmp_path / "original.spacy", titled("one", make_doc(relations=None)), titled("two", make_doc(relations=[]))
     )
     run(clean, original, tmp_path / "out.spacy")
-    assert list(map(triples, read(tmp_path / "out.spacy"))) == [None, []]
+    assert list(map(triples, read_docs(tmp_path / "out.spacy"))) == [None, []]
 
 
 def test_files_in_docreds_format(tmp_path):
@@ -101,7 +90,7 @@ def test_files_in_docreds_format(tmp_path):
 
 @pytest.mark.parametrize("out, code", [("clean.spacy", "R122"), ("original.spacy", "R122"), ("none.txt", "R118")])
 def test_errors_are_one_line(tmp_path, out, code):
-    paths = [save(tmp_path / f"{name}.spacy", titled("one", make_doc())) for name in ("clean", "original")]
+    paths = [write_docs(tmp_path / f"{name}.spacy", titled("one", make_doc())) for name in ("clean", "original")]
     before = [path.read_bytes() for path in paths]
     result = run(*paths, tmp_path / out)
     assert result.exit_code == 1 and code in result.stderr and [path.read_bytes() for path in paths] == before

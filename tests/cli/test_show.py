@@ -5,15 +5,14 @@ import re
 import numpy
 import pytest
 import spacy
-from spacy.tokens import DocBin
 from spacy.training.initialize import init_nlp
 from typer.testing import CliRunner
 
 from spacy_docre.attributes import get_clusters, set_clusters, set_relations
 from spacy_docre.cli import app
-from spacy_docre.cli.show import weigh_mentions
-from spacy_docre.readers.jsonl import write_jsonl
-from toy import make_doc
+from spacy_docre.pipeline.weights import weigh_mentions
+from spacy_docre.writers.jsonl import write_jsonl
+from toy import make_doc, write_docs
 
 TEXT = "Ada lives in Oslo. سلمى works there."
 
@@ -33,7 +32,7 @@ def test_annotated_documents_need_no_pipeline(tmp_path, ending):
     if ending == "jsonl":
         write_jsonl(docs, source)
     else:
-        DocBin(store_user_data=True, docs=docs).to_disk(source)
+        write_docs(source, *docs)
     done = show(source, out, "--model", "no_such_model")
     assert done.exit_code == 0, done.output
     assert count(out, "<!doctype html>") == 1 and count(out, 'class="docre-doc"') == 3
@@ -42,11 +41,12 @@ def test_annotated_documents_need_no_pipeline(tmp_path, ending):
     assert count(out, '<tr data-relation="') == 3
 
 
-def test_text_is_read_by_a_pipeline(tiny_nlp, tmp_path):
+def test_text_is_read_by_a_pipeline(tiny_model, tmp_path):
     (tmp_path / "in.txt").write_text(TEXT, encoding="utf8")
     (tmp_path / "in.jsonl").write_text('{"id": "Ada & Oslo", "text": "Ada lives in Oslo."}\n', encoding="utf8")
-    tiny_nlp.get_pipe("docre_mentions").cfg["threshold"] = 0.0  # an untrained model finds something
-    tiny_nlp.to_disk(tmp_path / "model")
+    nlp = spacy.load(tiny_model)
+    nlp.get_pipe("docre_mentions").cfg["threshold"] = 0.0  # an untrained model finds something
+    nlp.to_disk(tmp_path / "model")
     for source, settings in (("in.txt", {}), ("-", {"input": TEXT.encode()}), ("in.jsonl", {})):
         path = source if source == "-" else tmp_path / source
         done = show(path, tmp_path / "out.html", "--model", tmp_path / "model", **settings)
@@ -73,11 +73,11 @@ def test_errors_are_one_line(tmp_path, source, out, code):
     assert not (tmp_path / "out.html").exists() and (tmp_path / "in.pdf").read_text() == "x"
 
 
-@pytest.fixture
-def rsman_nlp(tiny_config):
+@pytest.fixture(scope="module")
+def rsman_nlp(tiny_settings):
     head = {"@architectures": "spacy-docre.RsmanHead.v1", "reduced_width": 8, "prototype_width": 8}
     head["loss"] = {"@losses": "spacy-docre.AdaptiveThreshold.v1"}
-    config = tiny_config.copy()
+    config = tiny_settings.copy()
     config["components"]["docre_relations"]["model"]["head"] = head
     return init_nlp(config)
 
@@ -90,7 +90,7 @@ def annotate(nlp):
     return doc
 
 
-def test_weights_of_a_head(rsman_nlp):
+def test_weights_of_a_head(rsman_nlp, monkeypatch):
     """Those that the head's own evidence is made of: a relation's weights sum to 1 over an entity's mentions."""
     doc = annotate(rsman_nlp)
     weights = weigh_mentions(rsman_nlp, doc)
@@ -99,20 +99,20 @@ def test_weights_of_a_head(rsman_nlp):
     for row in weights.values():
         starts = numpy.cumsum([0, *map(len, get_clusters(doc))])[:-1]
         assert numpy.add.reduceat(row, starts) == pytest.approx(1.0)
-    relations.cfg.update(threshold=0.0, evidence_mass=1.0, top_k=99)
+    for setting, value in {"threshold": 0.0, "evidence_mass": 1.0, "top_k": 99}.items():
+        monkeypatch.setitem(relations.cfg, setting, value)
     [records] = relations.predict([rsman_nlp.get_pipe("docre_transformer")(doc)])
     first = next(r for r in records if (r["head"], r["tail"]) == (0, 2))
     expected = {(0, 2): weights[first["label"]][0], (6, 7): weights[first["label"]][1]}
     assert {tuple(e["head"]): e["weight"] for e in first["evidence"]} == pytest.approx(expected)
 
 
-def test_heatmap(rsman_nlp, tiny_nlp, tmp_path):
-    DocBin(store_user_data=True, docs=[annotate(rsman_nlp)]).to_disk(tmp_path / "in.spacy")
-    for name, nlp in (("rsman", rsman_nlp), ("atlop", tiny_nlp)):
-        nlp.to_disk(tmp_path / name)
+def test_heatmap(rsman_nlp, tiny_model, tmp_path):
+    write_docs(tmp_path / "in.spacy", annotate(rsman_nlp))
+    rsman_nlp.to_disk(tmp_path / "rsman")
     done = show(tmp_path / "in.spacy", tmp_path / "out.html", "--heatmap", "--model", tmp_path / "rsman")
     assert done.exit_code == 0, done.output
     assert count(tmp_path / "out.html", "<caption>") == 2 and count(tmp_path / "out.html", "<td data-at=") == 6
     for source in ("in.spacy", "none.txt"):  # refused before anything is read
-        done = show(tmp_path / source, tmp_path / "out.html", "--heatmap", "--model", tmp_path / "atlop")
+        done = show(tmp_path / source, tmp_path / "out.html", "--heatmap", "--model", tiny_model)
         assert done.exit_code == 1 and "R163" in done.stderr

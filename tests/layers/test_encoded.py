@@ -7,7 +7,9 @@ import numpy
 import pytest
 import torch
 
-from spacy_docre.layers.encoded import DocEncoding, EncodedBatch, join_encodings, make_layout
+from spacy_docre.batches import SpanBatch
+from spacy_docre.layers.encoded import DocEncoding, EncodedBatch, join_encodings
+from spacy_docre.layers.layout import make_layout
 from toy import encode_at_random, lay_windows, list_rows
 
 # Three documents: one window; two overlapping windows and a token without pieces; nothing at all.
@@ -21,20 +23,17 @@ def make_batch(*docs, **settings):
 
 
 def assert_same(one: EncodedBatch, other: EncodedBatch):
-    for a, b in zip(one.tensors(), other.tensors()):
-        assert (a is None) == (b is None)
-        assert a is None or torch.equal(a, b)
+    tensors, others = one.planes.named(), other.planes.named()
+    assert tensors.keys() == others.keys() and all(torch.equal(t, others[name]) for name, t in tensors.items())
     for name in one.layout.__dataclass_fields__:
         assert numpy.array_equal(getattr(one.layout, name), getattr(other.layout, name)), name
 
 
 def without_padding(batch):
     """Random numbers in padding would not come back: it is cut away."""
-    mask = batch.mask()
-    hidden = batch.hidden * mask[:, :, None]
-    if batch.attention is not None:
-        return batch.with_tensors([hidden, None, None, batch.attention * mask[:, None, :, None]])
-    return batch.with_tensors([hidden, *(t * mask[:, None, :, None] for t in (batch.queries, batch.keys)), None])
+    mask = batch.mask()[:, None, :, None]
+    masked = {name: t * (mask[:, 0] if name == "hidden" else mask) for name, t in batch.planes.named().items()}
+    return batch.with_planes(**masked)
 
 
 @pytest.mark.parametrize("attention", [False, True])
@@ -89,8 +88,7 @@ def test_span_pieces():
     spans = {(0, 0, 1): (0, 1), (0, 0, 2): (0, 3), (0, 1, 2): (1, 3)}
     spans |= {(1, 0, 1): (3, 5), (1, 0, 2): (3, 5), (1, 0, 3): (3, 8), (1, 2, 5): (5, 11)}
     spans |= {(1, 1, 2): (5, 5), (1, 1, 3): (5, 8)}  # the token without pieces, alone and as the first of two
-    doc, start, end = numpy.asarray(list(spans)).T
-    first, last = layout.span_pieces(doc, start, end)
+    first, last = layout.span_pieces(SpanBatch(*numpy.asarray(list(spans)).T))
     assert list(zip(first.tolist(), last.tolist())) == list(spans.values())
 
 
@@ -106,7 +104,7 @@ def test_attention_rows_equal_a_loop():
     batch = make_batch(SHORT, LONG)
     position = numpy.asarray([[1, 4], [0, 6], [3, 3]])
     rows = list_rows(batch.attention_rows(position))
-    queries, keys = list_rows(batch.queries), list_rows(batch.keys)
+    queries, keys = list_rows(batch.planes.queries), list_rows(batch.planes.keys)
     for w, length in enumerate(batch.layout.lengths):
         for h in range(2):
             for i, p in enumerate(position[w]):
@@ -118,8 +116,9 @@ def test_attention_rows_equal_a_loop():
 
 def test_attention_rows_of_a_model_that_gives_attention():
     batch = make_batch(LONG, attention=True)
+    attention = batch.planes.attention
     rows = batch.attention_rows(numpy.asarray([[2], [5]]))
-    assert torch.equal(rows[:, :, 0], torch.stack([batch.attention[0, :, 2], batch.attention[1, :, 5]]))
+    assert torch.equal(rows[:, :, 0], torch.stack([attention[0, :, 2], attention[1, :, 5]]))
 
 
 def test_attention_rows_are_wide():
@@ -134,7 +133,8 @@ def test_attention_rows_are_wide():
 def test_leaves_collect_gradients_apart_from_the_encoder():
     source = make_batch(SHORT)
     hidden = source.hidden.clone().requires_grad_()
-    leaves = source.with_tensors([hidden * 2, source.queries, source.keys, None]).leaves()
+    leaves = source.with_planes(hidden=hidden * 2).leaves()
     leaves.pieces().sum().backward()
     assert hidden.grad is None and leaves.hidden.grad.sum() == 3 * 4
-    assert leaves.queries.requires_grad and leaves.attention is None
+    assert leaves.planes.queries.requires_grad and leaves.planes.attention is None
+    assert leaves.planes.gradients().keys() == {"hidden"}

@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from spacy_docre.batches import EntityBatch, PairBatch, SpanBatch
-from spacy_docre.layers.encoded import DocWindows, EncodedBatch, make_layout
+from spacy_docre.layers.encoded import EncodedBatch
 from spacy_docre.layers.evidence import explain_by_attention
+from spacy_docre.layers.layout import DocWindows
 from spacy_docre.layers.pairs import list_mention_pairs
+from spacy_docre.layers.planes import Planes
 
 N_PIECES, PREFIX = 12, 1
 
@@ -29,8 +31,7 @@ def encoded() -> EncodedBatch:
     )
     torch.manual_seed(3)
     shape = (2, 2, 9, 4)
-    layout = make_layout([windows], 9)
-    return EncodedBatch(torch.randn(2, 9, 8), torch.randn(shape), torch.randn(shape), None, layout, (windows,))
+    return EncodedBatch(Planes(torch.randn(2, 9, 8), torch.randn(shape), torch.randn(shape)), (windows,))
 
 
 # Mentions 0 and 1 of entity 0, 2 and 3 of entity 1, 4 of entity 2: pieces [first, last).
@@ -54,12 +55,12 @@ BATCH = PairBatch(
 def mention_row(encoded: EncodedBatch, mention: int, window: int):
     """Mean over the mention's pieces in the window of their attention rows (heads, S); None if it holds none."""
     lo, hi = encoded.windows[0].window_first[window], encoded.windows[0].window_last[window]
-    rows = []
+    rows, planes = [], encoded.planes
     for piece in range(FIRST[mention], LAST[mention]):
         if lo <= piece < hi:
             position = piece - lo + PREFIX
             scores = [
-                (encoded.queries[window, head, position] @ encoded.keys[window, head].T / 2.0).softmax(-1)
+                (planes.queries[window, head, position] @ planes.keys[window, head].T / 2.0).softmax(-1)
                 for head in range(2)
             ]
             rows.append(torch.stack(scores))
@@ -77,7 +78,7 @@ def test_mention_pairs_of_each_entity_pair():
 
 
 def test_weights_are_shares_of_overlap(encoded: EncodedBatch):
-    pair, head, tail, found, _ = explain_by_attention(encoded, FIRST, LAST, BATCH, SENTENCE)
+    pair, head, tail, found, _ = explain_by_attention(encoded, BATCH, SENTENCE)
     overlap = []
     for h, t in zip(head, tail):
         products = [0.0]
@@ -102,13 +103,13 @@ def test_pairs_in_no_common_window_weigh_alike(encoded: EncodedBatch):
     zeros = numpy.zeros(3, dtype="int64")
     entities = EntityBatch(mentions, entity, zeros[:2], zeros[:2], zeros)
     batch = PairBatch(entities, numpy.asarray([0]), numpy.asarray([1]))
-    *_, weight, sentences = explain_by_attention(encoded, FIRST[rows], LAST[rows], batch, SENTENCE)
+    *_, weight, sentences = explain_by_attention(encoded, batch, SENTENCE)
     assert weight == pytest.approx([0.5, 0.5])
     assert len(sentences.pair) == 0
 
 
 def test_sentence_shares_add_attention_of_real_pieces(encoded: EncodedBatch):
-    sentences = explain_by_attention(encoded, FIRST, LAST, BATCH, SENTENCE)[-1]
+    sentences = explain_by_attention(encoded, BATCH, SENTENCE)[-1]
     assert set(zip(sentences.pair, sentences.sentence)) <= set(product(range(len(BATCH)), range(3)))
     found = numpy.zeros((len(BATCH), 3))
     found[sentences.pair, sentences.sentence] = sentences.share
@@ -135,7 +136,6 @@ def test_sentence_shares_add_attention_of_real_pieces(encoded: EncodedBatch):
 
 def test_nothing_to_explain(encoded: EncodedBatch):
     none = numpy.zeros(0, dtype="int64")
-    pair, head, tail, weight, sentences = explain_by_attention(
-        encoded, FIRST, LAST, PairBatch(BATCH.entities, none, none), SENTENCE
-    )
+    nothing = PairBatch(BATCH.entities, none, none)
+    pair, head, tail, weight, sentences = explain_by_attention(encoded, nothing, SENTENCE)
     assert len(pair) == len(head) == len(tail) == len(weight) == len(sentences.pair) == 0

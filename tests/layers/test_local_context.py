@@ -64,15 +64,14 @@ class Case:
 
 def twin(case, encoded):
     """Contexts of the pairs, and how many windows each pair shares."""
-    hidden = list_rows(encoded.hidden)
-    n_heads = (encoded.queries if encoded.attention is None else encoded.attention).shape[1]
+    hidden, planes, n_heads = list_rows(encoded.hidden), encoded.planes, encoded.n_heads
     windows = [(d, first, last) for d, (_, bounds, _) in enumerate(case.docs) for first, last in bounds]
 
     def attention_row(w, head, position):
-        if encoded.attention is not None:
-            return list_rows(encoded.attention)[w][head][position]
+        if planes.attention is not None:
+            return list_rows(planes.attention)[w][head][position]
         length = windows[w][2] - windows[w][1] + 2
-        query, keys = list_rows(encoded.queries)[w][head][position], list_rows(encoded.keys)[w][head][:length]
+        query, keys = list_rows(planes.queries)[w][head][position], list_rows(planes.keys)[w][head][:length]
         weights = [math.exp(sum(a * b for a, b in zip(query, key)) / len(query) ** 0.5) for key in keys]
         return [x / sum(weights) for x in weights] + [0.0] * (len(hidden[w]) - length)
 
@@ -215,7 +214,7 @@ def test_windows_are_worked_on_in_bounded_groups(most, monkeypatch):
     found = EVERYTHING.contexts(leaves)
     assert torch.allclose(found, expected, atol=1e-12)
     rows = lay_out_rows(encoded, *EVERYTHING.arguments(encoded))
-    n_heads = encoded.queries.shape[1]
+    n_heads = encoded.planes.queries.shape[1]
     for part in attend(encoded, rows, numpy.unique(rows.window)):
         assert part.rows.numel() <= max(most, n_heads * part.rows.shape[2] * part.rows.shape[3])
 
@@ -246,13 +245,12 @@ def test_gradient_is_the_slope(attention):
     """Through hidden states, queries and keys (or attention), of pairs that share 2, 1 and 0 windows."""
     case = Case(EVERYTHING.docs, attention)
     encoded = case.encoded
-    given = [t for t in encoded.tensors() if t is not None]
+    given = encoded.planes.named()
 
     def pool(*tensors):
-        parts = [tensors[0], None, None, tensors[1]] if attention else [*tensors, None]
-        return case.contexts(encoded.with_tensors(parts))
+        return case.contexts(encoded.with_planes(**dict(zip(given, tensors))))
 
-    assert gradcheck(pool, [t.requires_grad_() for t in given])
+    assert gradcheck(pool, [t.requires_grad_() for t in given.values()])
 
 
 def test_every_position_of_a_common_window_is_reached():
@@ -260,7 +258,7 @@ def test_every_position_of_a_common_window_is_reached():
     case = Case([(ONES, TWO, [[(0, 1)], [(5, 6)]])])
     leaves = case.encoded.leaves()
     case.contexts(leaves).sum().backward()
-    touched = [(t.grad.abs().sum(-1) > 0) for t in (leaves.hidden, leaves.queries, leaves.keys)]
+    touched = [(t.grad.abs().sum(-1) > 0) for t in (leaves.hidden, leaves.planes.queries, leaves.planes.keys)]
     assert touched[0].tolist() == [[True] * 10, [False] * 10]
     assert touched[1][0].nonzero()[:, 1].unique().tolist() == [1, 6]  # pieces 0 and 5 behind the special piece
     assert touched[2][0].all() and not touched[2][1].any()
@@ -278,7 +276,7 @@ def test_float32_and_half_precision_are_finite_and_close():
     encoded = EVERYTHING.encoded
     exact = EVERYTHING.contexts(encoded)
     for dtype, tolerance in [(torch.float32, 1e-5), (torch.bfloat16, 0.05)]:
-        narrow = encoded.with_tensors([None if t is None else t.to(dtype) for t in encoded.tensors()])
+        narrow = encoded.with_planes(**{name: t.to(dtype) for name, t in encoded.planes.named().items()})
         found = EVERYTHING.contexts(narrow)
         assert found.dtype == torch.float32 and torch.isfinite(found).all()
         assert (found - exact).norm() / exact.norm() < tolerance

@@ -2,17 +2,13 @@
 
 import numpy
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.autograd import gradcheck
 
 from spacy_docre.layers.pairs import (
-    cut_chunks,
     keep_near,
     list_mention_pairs,
     mention_bounds,
-    segment_max,
     sentence_distance,
     share_out,
     token_distance,
@@ -35,13 +31,18 @@ def test_mentions_of_an_entity_follow_one_another():
     assert mention_bounds(pair_up([]).entities).tolist() == [0]
 
 
+def rows_of(docs, pairs=None):
+    batch = pair_up(docs, pairs)
+    return batch.head, batch.tail
+
+
 def test_unordered_pairs():
-    one, other, unordered = unordered_pairs(pair_up([ONE, TWO]))
+    one, other, unordered = unordered_pairs(*rows_of([ONE, TWO]))
     assert to_list([one, other]) == [(0, 1), (0, 2), (1, 2), (3, 4)]
     #          (0,1) (0,2) (1,0) (1,2) (2,0) (2,1) (3,4) (4,3)
     assert unordered.tolist() == [0, 1, 0, 2, 1, 2, 3, 3]
-    assert [len(x) for x in unordered_pairs(pair_up([ONE], []))] == [0, 0, 0]
-    assert [len(x) for x in unordered_pairs(pair_up([]))] == [0, 0, 0]
+    assert [len(x) for x in unordered_pairs(*rows_of([ONE], []))] == [0, 0, 0]
+    assert [len(x) for x in unordered_pairs(*rows_of([]))] == [0, 0, 0]
 
 
 @pytest.mark.parametrize("pairs", [None, [(2, 0), (0, 1), (0, 2), (2, 0)], []])
@@ -94,35 +95,6 @@ def test_near_mention_pairs_equal_slow_twin(entities, sents):
 def test_no_near_mention_pairs_of_nothing():
     batch = pair_up([ONE], [])
     assert [len(x) for x in keep_near(batch.entities, list_mention_pairs(batch))] == [0, 0, 0]
-
-
-@given(st.lists(st.integers(1, 5), max_size=8), st.integers(1, 9))
-def test_chunks_hold_whole_pairs(sizes, most):
-    pair = numpy.repeat(numpy.arange(len(sizes)), sizes)
-    rows = numpy.arange(len(pair))
-    chunks = list(cut_chunks((pair, rows, 2 * rows), len(sizes), most))
-    assert [p for part, _ in chunks for p in range(part.start, part.stop)] == list(range(len(sizes)))
-    found = [(p + part.start, i, j) for part, pairs in chunks for p, i, j in to_list(pairs)]
-    assert found == to_list((pair, rows, 2 * rows))
-    held = [sum(sizes[part]) for part, _ in chunks]
-    assert all(n <= most or part.stop - part.start == 1 for n, (part, _) in zip(held, chunks))
-    # As few as possible: the next pair would not have fitted.
-    assert all(n + sizes[part.stop] > most for n, (part, _) in zip(held, chunks[:-1]))
-
-
-def test_segment_max():
-    rows = torch.randn(6, 3, dtype=torch.float64, requires_grad=True)
-    lengths = torch.tensor([2, 1, 3])
-    slow = torch.stack([part.amax(0) for part in rows.split(lengths.tolist())])
-    assert torch.equal(segment_max(rows, lengths), slow)
-    assert gradcheck(lambda x: segment_max(x, lengths), rows)
-    assert segment_max(rows[:0], lengths[:0]).shape == (0, 3)
-
-
-def test_equal_maxima_share_the_gradient():
-    rows = torch.ones(3, 1, requires_grad=True)
-    segment_max(rows, torch.tensor([2, 1])).sum().backward()
-    assert rows.grad.flatten().tolist() == [0.5, 0.5, 1.0]
 
 
 def test_shares():

@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.autograd import gradcheck
 
-from spacy_docre.layers.segments import expand_ranges, range_max, segment_logsumexp, segment_mean, segment_sum
+from spacy_docre import textbook
+from spacy_docre.layers.segments import (
+    expand_ranges,
+    range_max,
+    segment_logsumexp,
+    segment_max,
+    segment_mean,
+    segment_sum,
+)
 
 numbers = st.floats(-5, 5, width=32)
 
@@ -48,6 +56,9 @@ def test_range_max_equals_a_loop(case):
     for (first, last), found in zip(ranges.tolist(), out.tolist()):
         expected = [max(column) for column in zip(*rows[first:last].tolist())] if last > first else [0.0] * len(found)
         assert found == expected
+    if len(rows):  # the textbook form takes documents with pieces
+        in_one = torch.zeros(len(ranges), dtype=torch.long)
+        assert torch.equal(textbook.max_between(rows[None], in_one, *ranges.T), out)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 7, 8, 9, 64, 65])
@@ -115,6 +126,21 @@ def test_segments_have_the_slope(reduce):
     rows = torch.randn(6, 2, dtype=torch.float64, requires_grad=True)
     segment = torch.tensor([2, 0, 1, 2, 2, 0])
     assert gradcheck(lambda x: reduce(x, segment, 3), rows)
+
+
+def test_segment_max():
+    rows = torch.randn(6, 3, dtype=torch.float64, requires_grad=True)
+    lengths = torch.tensor([2, 1, 3])
+    slow = torch.stack([part.amax(0) for part in rows.split(lengths.tolist())])
+    assert torch.equal(segment_max(rows, lengths), slow)
+    assert gradcheck(lambda x: segment_max(x, lengths), rows)
+    assert segment_max(rows[:0], lengths[:0]).shape == (0, 3)
+
+
+def test_equal_maxima_share_the_gradient():
+    rows = torch.ones(3, 1, requires_grad=True)
+    segment_max(rows, torch.tensor([2, 1])).sum().backward()
+    assert rows.grad.flatten().tolist() == [0.5, 0.5, 1.0]
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=8))

@@ -1,7 +1,8 @@
-"""What every relation head promises, with every loss: one row of HEADS each, the last the head of docs/heads.md."""
+"""What every relation head promises, with every loss: one row of HEADS each, the last ones those of docs/heads.md."""
 
 import copy
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -16,11 +17,12 @@ from spacy.training.initialize import init_nlp
 from thinc.api import Adam, Config, fix_random_seed
 
 from spacy_docre.attributes import get_clusters, get_types, set_clusters
-from spacy_docre.cli.config import make_config, read_config
-from spacy_docre.models.bridge import encode
-from spacy_docre.models.relation_model import Explains, relation_scores
+from spacy_docre.models.relation_head import Explains
+from spacy_docre.models.relation_model import relation_scores
+from spacy_docre.models.torch_model import encode, get_module
 from spacy_docre.readers.corpus import create_docre_corpus
 from spacy_docre.readers.jsonl import read_jsonl
+from spacy_docre.training.configs import make_config, read_config
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "heads.md").read_text(encoding="utf8")
@@ -31,10 +33,14 @@ def read_blocks(language: str) -> List[str]:
     return re.findall(rf"```{language}\n(.*?)```", PAGE, flags=re.DOTALL)
 
 
-def read_page_config() -> Config:
+def read_page_config(name: str = "MeanHead", **settings: Any) -> Config:
+    """Read the page's config, for another one of its heads where that is asked for."""
     (block,) = read_blocks("ini")
     parents = "[components]\n[components.docre_relations]\n[components.docre_relations.model]\n"
-    return read_config("base").merge(Config().from_str(parents + block))
+    config = read_config("base").merge(Config().from_str(parents + block))
+    head = config["components"]["docre_relations"]["model"]["head"]
+    head.update({"@architectures": f"acme.{name}.v1", **settings})
+    return config
 
 
 exec("\n".join(read_blocks("python")), {"__name__": "acme"})
@@ -58,6 +64,13 @@ def mark_twice(config: Config) -> None:
     model["head"]["encoder"] = copy.deepcopy(model["tok2vec"])
 
 
+def read_twice(config: Config) -> None:
+    """The shared encoder for the relation model, another one, plain, for its head."""
+    share_encoder(config)
+    encoder = copy.deepcopy(config["components"]["docre_transformer"]["model"])
+    config["components"]["docre_relations"]["model"]["head"]["encoder"] = encoder
+
+
 def make_kmgre_config() -> Config:
     """With phases so short that all of them come."""
     config = make_config("kmgre")
@@ -71,7 +84,7 @@ def make_bilinear_kmgre_config() -> Config:
     return config
 
 
-ENCODERS = {"shared": share_encoder, "marked": mark_mentions, "marked twice": mark_twice}
+ENCODERS = {"shared": share_encoder, "marked": mark_mentions, "marked twice": mark_twice, "two": read_twice}
 HEADS = {
     "atlop": lambda: make_config("atlop"),
     "pemscl": lambda: make_config("pemscl"),
@@ -80,7 +93,13 @@ HEADS = {
     "kmgre bilinear": make_bilinear_kmgre_config,
     "jerex_mrc": lambda: make_config("jerex_mrc"),
     "jerex_grc": lambda: make_config("jerex_grc"),
-    "docs": read_page_config,
+    "docs": lambda: read_page_config("ExplainedHead"),
+}
+HOOKS = {  # of the page, one head each
+    "docs plain": read_page_config,
+    "docs types": lambda: read_page_config("TypedHead"),
+    "docs encoder": lambda: read_page_config("TwoReaders"),
+    "docs phases": lambda: read_page_config("ReadersInTurn", warmup_steps=20, phase_steps=10),
 }
 RATES = {"kmgre bilinear": 0.001}  # it diverges at the others' rate
 LOSSES = ["spacy-docre.AdaptiveThreshold.v1", "spacy-docre.BinaryCrossEntropy.v1"]
@@ -89,6 +108,7 @@ OWN = {"pemscl": "spacy-docre.PairwiseMovingThreshold.v1", "docs": "acme.FocalLo
 CELLS += [("shared", head, loss) for head, loss in OWN.items()]
 CELLS += [("marked", head, OWN.get(head, LOSSES[0])) for head in HEADS]
 CELLS += [("marked twice", "kmgre", LOSSES[0])]
+CELLS += [("two" if head in ("docs encoder", "docs phases") else "shared", head, OWN["docs"]) for head in HOOKS]
 
 
 def find_corpus(folder: Path) -> str:
@@ -99,10 +119,16 @@ def find_corpus(folder: Path) -> str:
     return str(path)
 
 
+@lru_cache
+def make_head_config(head: str) -> Config:
+    return {**HEADS, **HOOKS}[head]()
+
+
 def build(encoder: str, head: str, loss: str, path: str, folder: str) -> Language:
     """Build the relation component of a config alone, behind a tiny encoder."""
     fix_random_seed(0)
-    config = HEADS[head]()
+    config = make_head_config(head).copy()
+    config["nlp"]["lang"] = "xx"  # a language without special cases is built in half the time
     config["vars"].update(encoder=folder, head_scale=1.0)
     config["paths"].update(train=path, dev=path)
     config["components"]["docre_transformer"]["model"].update(dropout=0.0)
@@ -130,7 +156,7 @@ class Cell:
 
     @property
     def module(self) -> Any:
-        return self.pipe.model.shims[0].module
+        return get_module(self.pipe.model)
 
     def docs(self) -> List[Doc]:
         return [eg.predicted for eg in read(self.nlp, self.path)]
@@ -160,11 +186,11 @@ def train(nlp: Language, path: str, rate: float) -> Dict[str, float]:
     RETURNS (Dict[str, float]): Largest gradient of each parameter of the relation model in all steps.
     """
     optimizer = Adam(rate, L2=0.0, use_averages=False, grad_clip=1.0)
-    module: Any = nlp.get_pipe("docre_relations").model.shims[0].module  # type: ignore[attr-defined]
+    module = get_module(nlp.get_pipe("docre_relations").model)
     largest = {name: 0.0 for name, _ in module.named_parameters()}
     examples = read(nlp, path)
     for step in range(400):
-        if step % 50 == 49 and nlp.evaluate(read(nlp, path))["relations_f"] == 1.0:
+        if step % 20 == 19 and step > 20 and nlp.evaluate(read(nlp, path))["relations_f"] == 1.0:
             break
         nlp.update(examples, sgd=False)
         for name, parameter in module.named_parameters():
@@ -205,10 +231,11 @@ def test_every_parameter_gets_a_gradient(cell):
 
 def test_saved_and_loaded_it_gives_the_same_answer(cell, tmp_path):
     cell.nlp.to_disk(tmp_path / "model")
-    fresh = spacy.blank("en").from_config(cell.nlp.config).from_bytes(cell.nlp.to_bytes())
+    loaded = spacy.load(tmp_path / "model")
+    fresh = spacy.blank("xx").from_config(cell.nlp.config).from_bytes(cell.nlp.to_bytes())
     for doc in cell.docs():
         wanted = view(cell.nlp(doc.copy()))
-        for other in (spacy.load(tmp_path / "model"), fresh):
+        for other in (loaded, fresh):
             assert wanted and view(other(Doc(other.vocab).from_bytes(doc.to_bytes()))) == pytest.approx(wanted)
 
 
@@ -277,11 +304,17 @@ def test_no_and_all_relations_can_be_learned(cell, value):
     assert torch.isfinite(loss) and torch.isfinite(gradient).all() and gradient.abs().max() > 0
 
 
+def find_relations(cell: Cell) -> List[Any]:
+    return [relation for doc in cell.nlp.pipe(cell.docs()) for relation in doc._.relations]
+
+
 def test_evidence_adds_up(cell):
     """Every head of this package explains its relations; the weights are shares of a relation's mention pairs."""
-    assert isinstance(cell.module, Explains)
+    if not isinstance(cell.module, Explains):
+        assert type(cell.module).__name__ == "MeanHead" and not any(r.evidence for r in find_relations(cell))
+        return
     cell.pipe.cfg["evidence_mass"] = 1.0
-    relations = [r for doc in cell.nlp.pipe(cell.docs()) for r in doc._.relations]
+    relations = find_relations(cell)
     cell.pipe.cfg["evidence_mass"] = 0.8
     assert relations
     for relation in relations:
@@ -291,5 +324,10 @@ def test_evidence_adds_up(cell):
 
 
 def test_the_page_shows_a_head_in_about_40_lines():
-    head, _ = read_blocks("python")
+    head = read_blocks("python")[0]
     assert len([line for line in head.splitlines() if line.strip()]) <= 42
+
+
+def test_the_pages_heads_import_from_one_place():
+    found = re.findall(r"^from (spacy_docre\S*) import", "\n".join(read_blocks("python")), flags=re.MULTILINE)
+    assert found == ["spacy_docre.heads"]

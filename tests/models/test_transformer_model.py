@@ -11,9 +11,10 @@ from spacy.tokens import Doc
 from thinc.api import Adam, Model
 from transformers import AutoModel
 
+from spacy_docre.batches import SpanBatch
 from spacy_docre.layers.encoded import EncodedBatch
 from spacy_docre.models.transformer.encoder import find_query_key, resolve_encoder
-from spacy_docre.models.transformer.model import build_transformer_model, get_plan
+from spacy_docre.models.transformer.model import build_transformer_model, get_plan, get_shim
 from tiny_encoders import BY_QUERY_AND_KEY, FAMILIES
 
 VOCAB = spacy.blank("en").vocab
@@ -27,7 +28,7 @@ def build(folder, **settings) -> Model:
 
 
 def hf(model: Model):
-    return model.shims[0]._hfmodel.transformer
+    return get_shim(model).encoder
 
 
 def make_doc(n, first=0):
@@ -59,7 +60,7 @@ def run_windows(model, doc, **kwargs):
     """Each window of a document through the eager model, alone and without padding."""
     plan = get_plan(model)
     encoded = model.predict([doc])
-    ids = model.shims[0]._hfmodel.tokenizer(doc.text, add_special_tokens=False)["input_ids"]
+    ids = get_shim(model).tokenizer(doc.text, add_special_tokens=False)["input_ids"]
     eager = AutoModel.from_config(hf(model).config, attn_implementation="eager")
     eager.load_state_dict(hf(model).state_dict())
     eager.eval()
@@ -131,7 +132,7 @@ def test_batch_equals_one_by_one(tiny_encoder, max_batch_items, max_padding):
     for doc, part in zip(DOCS, together.split()):
         alone = model.predict([doc])
         (single,) = alone.split()
-        for a, b in zip([part.hidden, part.queries, part.keys], [single.hidden, single.queries, single.keys]):
+        for a, b in zip(part.planes.named().values(), single.planes.named().values()):
             assert a.shape == b.shape and torch.allclose(a, b, atol=1e-5)
 
 
@@ -154,7 +155,7 @@ def test_nothing_to_encode(model, make_encoder):
             assert all_rows(encoded).shape[0] == 0
         mixed = m.predict([blank, DOCS[0], Doc(VOCAB)])
         assert torch.allclose(mixed.pieces(), m.predict([DOCS[0]]).pieces(), atol=1e-5)
-        first, last = mixed.layout.span_pieces(*numpy.asarray([[0], [0], [2]]))
+        first, last = mixed.layout.span_pieces(SpanBatch(*numpy.asarray([[0], [0], [2]])))
         assert first == last
 
 
@@ -168,7 +169,7 @@ def autograd(model, loss):
         m.register_forward_hook(lambda m, a, out, k=k: captured.update({k: out})) for k, m in (("q", query), ("k", key))
     ]
     plan = get_plan(model)
-    ids = model.shims[0]._hfmodel.tokenizer(DOCS[0].text, add_special_tokens=False)["input_ids"]
+    ids = get_shim(model).tokenizer(DOCS[0].text, add_special_tokens=False)["input_ids"]
     output = hf(model)(torch.tensor([[*plan.prefix, *ids, *plan.suffix]]))
     for handle in handles:
         handle.remove()
@@ -182,8 +183,8 @@ def backprop(model, docs, loss):
     """The same through our own forward and backward pass."""
     encoded, backward = model.begin_update(docs)
     leaves = encoded.leaves()
-    loss(leaves.hidden, leaves.queries, leaves.keys).backward()
-    backward([None if t is None else t.grad for t in leaves.tensors()])
+    loss(leaves.hidden, leaves.planes.queries, leaves.planes.keys).backward()
+    backward(leaves.planes.gradients())
     found = {n: p.grad for n, p in hf(model).named_parameters()}
     hf(model).zero_grad()
     return found
@@ -225,7 +226,7 @@ def test_an_attention_loss_reaches_the_last_layers_queries(model):
     rows = all_rows(leaves)
     (rows[:, :, 1, 2] - 1).square().sum().backward()
     assert leaves.hidden.grad is None
-    backward([None if t is None else t.grad for t in leaves.tensors()])
+    backward(leaves.planes.gradients())
     last, first = (hf(model).encoder.layer[i].attention.self for i in (1, 0))
     for projection in (last.query, last.key, first.query, first.value):
         assert projection.weight.grad.abs().max() > 1e-6
@@ -240,10 +241,10 @@ def test_gradients_of_a_batch_are_the_sum_of_its_documents(model):
 
     def backward(docs):
         encoded, back = model.begin_update(docs)
-        leaves, mask = encoded.leaves(), encoded.mask()
-        at_rest = [t * m for t, m in zip(leaves.tensors(), (mask[:, :, None], *[mask[:, None, :, None]] * 2))]
-        loss(*at_rest).backward()
-        back([t if t is None else t.grad for t in leaves.tensors()])
+        leaves, mask = encoded.leaves(), encoded.mask()[:, None, :, None]
+        masked = {name: t * (mask[:, 0] if name == "hidden" else mask) for name, t in leaves.planes.named().items()}
+        loss(**masked).backward()
+        back(leaves.planes.gradients())
         found = [p.grad.clone() for p in hf(model).parameters() if p.grad is not None]
         hf(model).zero_grad()
         return found
@@ -269,7 +270,7 @@ def test_large_batches_hold_few_activations(make_encoder, family):
         torch.manual_seed(1)
         encoded, back = model.begin_update(list(DOCS))
         n_passes.append(len(calls))
-        back([t if t is None else torch.ones_like(t) for t in encoded.tensors()])
+        back(encoded.planes.map(torch.ones_like).named())
         n_passes.append(len(calls))
         handle.remove()
         found.append({n: p.grad.clone() for n, p in hf(model).named_parameters() if p.grad is not None})
@@ -282,14 +283,14 @@ def test_large_batches_hold_few_activations(make_encoder, family):
 def test_backprop_without_gradients(model):
     encoded, backward = model.begin_update(list(DOCS))
     assert not encoded.hidden.requires_grad
-    assert backward([None, None, None, None]) == list(DOCS)
+    assert backward({}) == list(DOCS)
     assert all(p.grad is None for p in hf(model).parameters())
     encoded, backward = model.begin_update([Doc(VOCAB)])
-    backward([torch.zeros_like(encoded.hidden), None, None, None])
+    backward({"hidden": torch.zeros_like(encoded.hidden)})
 
 
 def test_prediction_keeps_no_graph(model):
-    assert not any(t is not None and t.requires_grad for t in model.predict([DOCS[0]]).tensors())
+    assert not any(t.requires_grad for t in model.predict([DOCS[0]]).planes.named().values())
 
 
 def test_mixed_precision_in_training_alone(tiny_encoder):
@@ -297,9 +298,9 @@ def test_mixed_precision_in_training_alone(tiny_encoder):
     exact = model.predict([DOCS[0]])
     assert torch.equal(exact.hidden, build(tiny_encoder).predict([DOCS[0]]).hidden)
     rough, backward = model.begin_update([DOCS[0]])
-    assert all(t.dtype == torch.float32 for t in rough.tensors() if t is not None)
+    assert all(t.dtype == torch.float32 for t in rough.planes.named().values())
     assert 0 < (rough.hidden - exact.hidden).norm() / exact.hidden.norm() < 0.1
-    backward([torch.ones_like(rough.hidden), None, None, None])
+    backward({"hidden": torch.ones_like(rough.hidden)})
     assert all(torch.isfinite(p.grad).all() for p in hf(model).parameters() if p.grad is not None)
 
 
@@ -307,7 +308,7 @@ def test_mixed_precision_in_training_alone(tiny_encoder):
 def test_attention_rows_are_exact_in_mixed_precision(tiny_encoder):
     """Of queries and keys rounded to bfloat16 (that is what training has), but not themselves rounded again."""
     encoded, _ = build(tiny_encoder, mixed_precision=True).begin_update([DOCS[0]])
-    for t in (encoded.queries, encoded.keys):
+    for t in (encoded.planes.queries, encoded.planes.keys):
         assert torch.equal(t, t.bfloat16().float())
     with torch.autocast("cpu", dtype=torch.bfloat16):
         rows = all_rows(encoded)
@@ -334,21 +335,21 @@ def learn(model, optimizer):
     in the last LayerNorm, whose outputs always add up to the same.)"""
     encoded, backward = model.begin_update([DOCS[0]])
     generator = torch.Generator().manual_seed(0)
-    hidden, queries = (torch.randn(t.shape, generator=generator) for t in (encoded.hidden, encoded.queries))
-    backward([hidden, queries, None, None])
+    hidden, queries = (torch.randn(t.shape, generator=generator) for t in (encoded.hidden, encoded.planes.queries))
+    backward({"hidden": hidden, "queries": queries})
     model.finish_update(optimizer)
 
 
 def test_frozen_parameters_do_not_move(tiny_encoder):
     """Not by a gradient, not by decay, not in the copy that came from disk."""
     model = build(tiny_encoder, frozen=["embeddings.word_embeddings", "encoder.layer.0."])
-    for m in (model, model.copy(), build(tiny_encoder, frozen=model.shims[0].frozen).from_bytes(model.to_bytes())):
+    for m in (model, model.copy(), build(tiny_encoder, frozen=get_shim(model).frozen).from_bytes(model.to_bytes())):
         before = {n: p.detach().clone() for n, p in hf(m).named_parameters()}
         learn(m, Adam(0.01, L2=0.1))
         for name, parameter in hf(m).named_parameters():
             # The pooler is no part of what we read; a bias of all keys cancels out in the softmax.
             if not name.startswith("pooler") and not name.endswith("key.bias"):
-                assert torch.equal(parameter, before[name]) == name.startswith(m.shims[0].frozen), name
+                assert torch.equal(parameter, before[name]) == name.startswith(get_shim(m).frozen), name
 
 
 def test_learn_rate_scale(tiny_encoder):
@@ -371,7 +372,7 @@ def test_bytes_round_trip(family):
     for docs in ([DOCS[1]], list(DOCS)):
         a, b = model.predict(docs), loaded.predict(docs)
         assert torch.equal(a.hidden, b.hidden) and torch.equal(all_rows(a), all_rows(b))
-    assert (a.attention is None) == (b.attention is None)
+    assert (a.planes.attention is None) == (b.planes.attention is None)
 
 
 def test_trained_weights_are_what_is_saved(model, tiny_encoder):
@@ -391,7 +392,7 @@ def test_saved_bytes_name_no_folder_of_this_machine(model, tiny_encoder):
 
 def test_copy_has_its_own_parameters(model):
     copied = model.copy()
-    assert copied.shims[0].id != model.shims[0].id
+    assert get_shim(copied).id != get_shim(model).id
     assert torch.equal(copied.predict([DOCS[0]]).hidden, model.predict([DOCS[0]]).hidden)
     before = model.predict([DOCS[0]]).hidden
     learn(copied, Adam(0.01))

@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 from spacy.tokens import Doc
 from transformers import AutoModel, AutoTokenizer, BertJapaneseTokenizer, BertTokenizer, RobertaTokenizer
 
-from spacy_docre.layers.encoded import bucket_windows
+from spacy_docre.layers.layout import bucket_windows
 from spacy_docre.models.transformer.encoder import load_encoder
 from spacy_docre.models.transformer.windows import (
     WindowPlan,
     cut_windows,
     plan_windows,
     special_pieces,
-    tokenize,
+    tokenize_docs,
     window_ids,
 )
 
@@ -195,7 +195,7 @@ def make_doc(words, spaces=None):
 
 def texts(tokenizer, doc):
     """The pieces of each token."""
-    ((ids, first, last),) = tokenize(tokenizer, [doc], "x")
+    ((ids, first, last),) = tokenize_docs(tokenizer, [doc], "x")
     pieces = tokenizer.convert_ids_to_tokens(ids)
     return [pieces[a:b] for a, b in zip(first, last)]
 
@@ -256,7 +256,7 @@ def test_tokens_that_share_a_piece(tokenizer):
 )
 def test_alignment_equals_a_loop(of_kind, parts):
     doc = make_doc([word for word, _ in parts], [space for _, space in parts])
-    ((ids, first, last),) = tokenize(of_kind, [doc], "x")
+    ((ids, first, last),) = tokenize_docs(of_kind, [doc], "x")
     offsets = of_kind(doc.text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
     assert len(ids) == len(offsets) and len(first) == len(last) == len(doc)
     for token, a, b in zip(doc, first, last):
@@ -265,14 +265,14 @@ def test_alignment_equals_a_loop(of_kind, parts):
 
 
 def test_no_documents_and_empty_ones(tokenizer):
-    assert tokenize(tokenizer, [], "x") == []
-    for ids, first, last in tokenize(tokenizer, [make_doc([]), make_doc([" ", "\n"], [False, False])], "x"):
+    assert tokenize_docs(tokenizer, [], "x") == []
+    for ids, first, last in tokenize_docs(tokenizer, [make_doc([]), make_doc([" ", "\n"], [False, False])], "x"):
         assert ids == [] and not first.any() and not last.any() and first.dtype == "int64"
 
 
 def test_batch_equals_one_by_one(tokenizer, sample_docs):
-    for doc, (ids, first, last) in zip(sample_docs, tokenize(tokenizer, sample_docs, "x")):
-        ((alone, a, b),) = tokenize(tokenizer, [doc], "x")
+    for doc, (ids, first, last) in zip(sample_docs, tokenize_docs(tokenizer, sample_docs, "x")):
+        ((alone, a, b),) = tokenize_docs(tokenizer, [doc], "x")
         assert ids == alone and numpy.array_equal(first, a) and numpy.array_equal(last, b)
 
 
@@ -286,7 +286,7 @@ def test_saved_truncation_and_padding_do_not_cut(tiny_encoder, tmp_path, model_m
     assert '"max_length": 8' in (tmp_path / "tokenizer.json").read_text()
     doc = make_doc(["the"] * 40)
     for text in (["the"] * 40, ["the"]):
-        ((ids, _, _),) = tokenize(AutoTokenizer.from_pretrained(tmp_path), [make_doc(text)], "x")
+        ((ids, _, _),) = tokenize_docs(AutoTokenizer.from_pretrained(tmp_path), [make_doc(text)], "x")
         assert len(ids) == len(text)
     for name in ("config.json", "model.safetensors"):
         (tmp_path / name).symlink_to(f"{tiny_encoder}/{name}")
@@ -294,7 +294,7 @@ def test_saved_truncation_and_padding_do_not_cut(tiny_encoder, tmp_path, model_m
     assert (
         objects.tokenizer.backend_tokenizer.truncation is None and objects.tokenizer.backend_tokenizer.padding is None
     )
-    assert len(tokenize(objects.tokenizer, [doc], "x")[0][0]) == 40
+    assert len(tokenize_docs(objects.tokenizer, [doc], "x")[0][0]) == 40
 
 
 @pytest.fixture
@@ -317,7 +317,7 @@ def test_slow_tokenizers_give_what_fast_ones_do(slow, name, sample_docs):
     nlp = spacy.blank("en")
     docs = [*sample_docs, *(nlp(text) for text in (" The zqx (the)\nThe é", "The \xa0 The", ""))]
     pair = slow[name]
-    for doc, found, expected in zip(docs, *(tokenize(tokenizer, docs, "x") for tokenizer in pair)):
+    for doc, found, expected in zip(docs, *(tokenize_docs(tokenizer, docs, "x") for tokenizer in pair)):
         assert found[0] == expected[0] and found[1].dtype == found[2].dtype == "int64"
         for one, other in zip(*(texts(tokenizer, doc) for tokenizer in pair)):
             # A space that is a piece of its own lies before the token in fast ones.
@@ -326,7 +326,7 @@ def test_slow_tokenizers_give_what_fast_ones_do(slow, name, sample_docs):
 
 def test_slow_tokenizers_are_told(slow):
     with pytest.warns(UserWarning, match="RW07"):
-        tokenize(slow["bert"][0], [make_doc(["The"])], "x")
+        tokenize_docs(slow["bert"][0], [make_doc(["The"])], "x")
 
 
 @pytest.mark.filterwarnings("ignore:.*RW07")

@@ -18,7 +18,7 @@ from spacy_docre.attributes import cluster_keys, set_clusters, set_mentions, set
 from spacy_docre.pipeline.clusters import candidate_pairs, group_spans, link, same_cluster
 from spacy_docre.pipeline.entity_pairs import all_pairs, near_pairs
 from spacy_docre.pipeline.evidence import keep_best
-from spacy_docre.pipeline.mentions import draw_negatives, enumerate_spans
+from spacy_docre.pipeline.mentions import draw_negative_spans, enumerate_spans
 from toy import make_doc
 
 from .conftest import finish, layers_of
@@ -154,7 +154,7 @@ def test_negatives_are_no_mentions_and_half_lie_inside_some(gold, n):
     gold_spans = numpy.asarray([(s, s + k) for s, k in sorted(gold)], dtype="int64").reshape(-1, 2)
     doc = Doc(spacy.blank("en").vocab, words=["w"] * 16)
     candidates = enumerate_spans(doc, 4)
-    drawn = draw_negatives(candidates, gold_spans, n)
+    drawn = draw_negative_spans(candidates, gold_spans, n)
     known = {tuple(span) for span in gold_spans.tolist()}
     chosen = [tuple(span) for span in drawn.tolist()]
     assert len(set(chosen)) == len(chosen) and not known & set(chosen)
@@ -361,7 +361,7 @@ def test_wrong_types_and_names_are_refused(make_nlp: Callable):
 
 
 def test_unknown_pooling_is_refused(make_nlp: Callable):
-    with pytest.raises(ValueError, match="R305"):
+    with pytest.raises(ValueError, match="R206"):
         make_nlp(components__docre_relations__model__head__mention_pooling="median")
 
 

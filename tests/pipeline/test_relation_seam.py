@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from spacy_docre.attributes import set_clusters
 from spacy_docre.cli import app
 from spacy_docre.pipeline.entity_pairs import draw_pairs
-from spacy_docre.pipeline.tuning import current_threshold, threshold_settings, tune_thresholds
 from spacy_docre.readers.corpus import create_docre_corpus
+from spacy_docre.training.tuning import current_threshold, threshold_settings, tune_thresholds
 from toy import ENTITIES, SENTS, WORDS, make_doc
 
 from .conftest import train

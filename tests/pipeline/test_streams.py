@@ -200,6 +200,18 @@ def test_bad_document_does_not_spoil_the_others(nlp: Language, texts, one_by_one
         assert not encodings(doc)
 
 
+@pytest.mark.parametrize("name", ["docre_transformer", "docre_clusters", "docre_relations"])
+def test_the_error_handler_gets_the_component(nlp: Language, name: str, monkeypatch):
+    """In a stream as for a single text."""
+    break_method(nlp.get_pipe(name), "predict", monkeypatch)
+    found = []
+    nlp.set_error_handler(lambda name, pipe, docs, error: found.append((name, pipe)))
+    list(nlp.pipe([BAD]))
+    nlp(BAD)
+    assert [named for named, _ in found].count(name) == 2
+    assert all(pipe is nlp.get_pipe(named) for named, pipe in found)
+
+
 def test_failure_on_a_single_document(nlp: Language, monkeypatch):
     break_method(nlp.get_pipe("docre_clusters"), "predict", monkeypatch)
     with pytest.raises(ValueError, match="bad document"):

@@ -17,7 +17,7 @@ def test_ranges_are_split(make_nlp, tmp_path):
 
 
 def test_other_tokenizers_are_left_alone():
-    from spacy_docre.pipeline.tokenization import create_range_splitter
+    from spacy_docre.training.tokenization import create_range_splitter
 
     nlp = spacy.blank("en")
     nlp.tokenizer = lambda text: spacy.tokens.Doc(nlp.vocab, words=text.split())

@@ -8,10 +8,10 @@ from typer.testing import CliRunner
 
 from spacy_docre.attributes import get_clusters, get_types, set_clusters
 from spacy_docre.cli import app
-from spacy_docre.pipeline.finding import find_component
-from spacy_docre.pipeline.tuning import calibrate, current_threshold, tune_thresholds
+from spacy_docre.finding import find_component
 from spacy_docre.readers.corpus import create_docre_corpus
 from spacy_docre.scoring.calibration import calibration_error, logit
+from spacy_docre.training.tuning import calibrate, current_threshold, tune_thresholds
 
 from .conftest import train
 
@@ -45,6 +45,23 @@ def test_tuning_equals_evaluation_of_each_cell(make_nlp, sample_corpus):
         assert scores["mentions_f"] == pytest.approx(result.mentions[cell[0]])
         assert scores["clusters_f"] == pytest.approx(result.clusters[cell[:2]])
     assert result.relations[result.best] == max(result.relations.values()) > 0
+
+
+def test_untyped_gold_counts_as_in_evaluation(make_nlp, sample_corpus, tmp_path):
+    """A gold entity without a type accepts any, in `tune` as in `evaluate`."""
+    nlp = make_nlp()
+    train(nlp, list(create_docre_corpus(sample_corpus["train"], given=GIVEN, limit=4)(nlp)), steps=40)
+    docs = list(DocBin().from_disk(sample_corpus["train"]).get_docs(nlp.vocab))[:4]
+    for doc in docs:
+        set_clusters(doc, get_clusters(doc))
+    DocBin(docs=docs, store_user_data=True).to_disk(tmp_path / "untyped.spacy")
+    given = ["mentions", "clusters"]
+    reader = create_docre_corpus(str(tmp_path / "untyped.spacy"), given=given)
+    result = tune_thresholds(nlp, reader(nlp), given=given, relation_grid=(0.2, 0.5))
+    assert result.relations[result.best] > 0
+    for (*_, threshold), found in result.relations.items():
+        nlp.get_pipe("docre_relations").cfg["threshold"] = threshold
+        assert nlp.evaluate(list(reader(nlp)))["relations_f"] == pytest.approx(found)
 
 
 @pytest.mark.parametrize("alone", [False, True])

@@ -21,10 +21,10 @@ from tool_exports import (
 
 from spacy_docre.readers.brat import read_brat
 from spacy_docre.readers.faults import Faults
-from spacy_docre.readers.jsonl import doc_to_record
 from spacy_docre.readers.label_studio import read_label_studio
 from spacy_docre.readers.lift import Lift
 from spacy_docre.readers.prodigy import read_prodigy
+from spacy_docre.writers.jsonl import doc_to_record
 
 NLP = spacy.blank("en")
 

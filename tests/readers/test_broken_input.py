@@ -15,7 +15,8 @@ from spacy_docre.cli import app
 from spacy_docre.doc.layers import get_clusters, get_mentions, get_types
 from spacy_docre.doc.records import get_relation_data
 from spacy_docre.readers.faults import Faults
-from spacy_docre.readers.jsonl import doc_to_record, read_jsonl, write_jsonl
+from spacy_docre.readers.jsonl import read_jsonl
+from spacy_docre.writers.jsonl import doc_to_record, write_jsonl
 
 NLP = spacy.blank("en")
 RELAXED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]

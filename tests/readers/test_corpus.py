@@ -194,9 +194,9 @@ def test_damaged_file(tmp_path):
 
 
 def test_unknown_layers():
-    with pytest.raises(ValueError, match="R106.*'relations'.*tokens, sents, mentions, clusters, types"):
+    with pytest.raises(ValueError, match="R206.*given.*tokens, sents, mentions, clusters, types.*'relations'"):
         create_docre_corpus("x", given=["relations"])
-    with pytest.raises(ValueError, match="R117.*'entities'"):
+    with pytest.raises(ValueError, match="R206.*require.*'entities'"):
         create_docre_corpus("x", require=["entities"])
 
 

@@ -13,7 +13,8 @@ from spacy_docre.doc.layers import get_clusters, get_mentions, get_types, has_cl
 from spacy_docre.doc.places import Places
 from spacy_docre.doc.records import get_relation_data, has_relations
 from spacy_docre.readers.faults import Faults
-from spacy_docre.readers.jsonl import doc_to_record, read_jsonl, write_jsonl
+from spacy_docre.readers.jsonl import read_jsonl
+from spacy_docre.writers.jsonl import doc_to_record, write_jsonl
 
 NLP = spacy.blank("en")
 TEXT = "Ada 🌍 Berg left Oslo. Berg's home burnt."

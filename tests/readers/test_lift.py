@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacy_docre.readers.faults import Faults
-from spacy_docre.readers.jsonl import doc_to_record
 from spacy_docre.readers.lift import Annotation, Lift, group, read_annotations
 from spacy_docre.readers.offsets import Mention
+from spacy_docre.writers.jsonl import doc_to_record
 
 NLP = spacy.blank("en")
 

@@ -6,27 +6,25 @@ from typing import List, Tuple
 import numpy
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from ...arrays import Floats1d, Ints1d
-from ...batches import EntityBatch, PairBatch
+from ...batches import EntityBatch, PairBatch, SpanBatch
+from ...layers.chunking import cut_chunks, in_chunks
 from ...layers.encoded import EncodedBatch
-from ...layers.feedforward import SplitLinear, make_rare_bias
+from ...layers.feedforward import SplitLinear, with_rare_bias
 from ...layers.pairs import (
     MentionPairs,
-    cut_chunks,
     keep_near,
     list_mention_pairs,
     mention_bounds,
-    segment_max,
     sentence_distance,
     share_out,
     token_distance,
     unordered_pairs,
 )
-from ...layers.segments import expand_ranges
-from ..bridge import Scores
-from ..relation_model import Explanation, RelationHead, RelationLoss
+from ...layers.segments import expand_ranges, segment_max
+from ..relation_head import Explanation, RelationHead, RelationLoss
+from ..torch_model import Scores
 
 
 class TypeEmbedding(nn.Embedding):
@@ -41,13 +39,12 @@ class TypeEmbedding(nn.Embedding):
         return super().forward(label + 1)
 
 
-def pool_mentions(encoded: EncodedBatch, entities: EntityBatch) -> Tuple[Tensor, Tensor]:
+def pool_entities(encoded: EncodedBatch, entities: EntityBatch) -> Tuple[Tensor, Tensor]:
     """Pool vectors of mentions over their own word pieces, and of entities over their mentions. JEREX eq. 1, 5.
 
     RETURNS (Tuple[Tensor, Tensor]): e(s) (M, H) and x^e (E, H).
     """
-    m = entities.mentions
-    mentions = encoded.max_pool(*encoded.layout.span_pieces(m.doc, m.start, m.end))
+    mentions = encoded.pool(entities.mentions)
     return mentions, segment_max(mentions, encoded.index(numpy.diff(mention_bounds(entities))))
 
 
@@ -63,30 +60,32 @@ class JerexGlobalHead(nn.Module):
         super().__init__()
         self.types = TypeEmbedding(n_types, meta_width)
         self.hidden = SplitLinear([width + meta_width] * 2, hidden_width or width)
-        self.output = nn.Linear(hidden_width or width, n_out)
-        self.output.bias = make_rare_bias(n_out)
+        self.output = with_rare_bias(nn.Linear(hidden_width or width, n_out))
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, encoded: EncodedBatch, batch: PairBatch) -> Scores:
         e = batch.entities
-        _, entities = pool_mentions(encoded, e)
+        _, entities = pool_entities(encoded, e)
         x = self.dropout(torch.cat([entities, self.types(encoded.index(e.label))], -1))
         head = self.hidden.part(0, x).index_select(0, encoded.index(batch.head))
         tail = self.hidden.part(1, x).index_select(0, encoded.index(batch.tail))
         return {"logits": self.classify(head + tail)}
 
     def classify(self, hidden: Tensor) -> Tensor:
-        """RETURNS (Tensor): Logits (P, n_out) from what goes into the ReLU (P, hidden_width)."""
+        """Compute logits from the input of the ReLU: (P, hidden_width) -> (P, n_out)."""
         return self.output(self.dropout(torch.relu(hidden)))
 
     def explain(self, encoded: EncodedBatch, batch: PairBatch, label: Ints1d, sentence: Ints1d) -> Explanation:
-        """Weigh the evidence for relations; see models.relation_model.Explains.
+        """Weigh the evidence for relations; see models.relation_head.Explains.
 
         A mention's share is the positive part of gradient times value of the relation's logit through the maximum over
         the entity's mentions. A mention pair weighs the product of the two shares.
         """
+        # Each relation has its own copy of its entities' mentions, so that it has gradients of its own. With mentions
+        # 0, 1 of entity 0 and mention 2 of entity 1, the relations (0, 1) and (1, 0) copy
+        #     as heads: mentions 0 1 | 2    as tails: 2 | 0 1
         bounds = mention_bounds(batch.entities)
-        mentions, _ = pool_mentions(encoded, batch.entities)
+        mentions = encoded.pool(batch.entities.mentions)
         types = self.types(encoded.index(batch.entities.label))
         with torch.enable_grad():
             hidden, sides = [], []
@@ -100,7 +99,7 @@ class JerexGlobalHead(nn.Module):
             support = attribute(logits, encoded.index(label), [vectors for vectors, _ in sides])
         head_share, tail_share = (share_out(s, relation) for s, (_, relation) in zip(support, sides))
         pair, head, tail = list_mention_pairs(batch)
-        # A mention's place among those of its side: behind those of the relations before.
+        # A mention's place among those of its side: after those of earlier relations.
         of_head = numpy.searchsorted(sides[0][1], pair) + head - bounds[batch.head[pair]]
         of_tail = numpy.searchsorted(sides[1][1], pair) + tail - bounds[batch.tail[pair]]
         return Explanation(pair, head, tail, head_share[of_head] * tail_share[of_tail])
@@ -153,42 +152,38 @@ class JerexMultiInstanceHead(nn.Module):
         of_mention, of_pair = width * (1 + entity_vectors), width * context + 2 * meta_width
         self.pair = SplitLinear([of_mention, of_mention, of_pair], width)
         self.hidden = SplitLinear([width, meta_width, meta_width], hidden_width or width)
-        self.output = nn.Linear(hidden_width or width, n_out)
-        self.output.bias = make_rare_bias(n_out)
+        self.output = with_rare_bias(nn.Linear(hidden_width or width, n_out))
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, encoded: EncodedBatch, batch: PairBatch) -> Scores:
-        one, other, unordered = unordered_pairs(batch)
+        one, other, unordered = unordered_pairs(batch.head, batch.tail)
         pairs = self.list_mention_pairs(PairBatch(batch.entities, one, other))
-        chunks = list(cut_chunks(pairs, len(one), self.max_mention_pairs))
         as_head, as_tail = self.mention_parts(encoded, batch.entities)
-        pooled = [as_head.new_zeros(0, 2, as_head.shape[1])]
-        for _, chunk in chunks:
-            inputs = (as_head, as_tail, encoded, batch.entities, chunk)
-            if len(chunks) > 1 and torch.is_grad_enabled():  # else autograd would keep all chunks
-                pooled.append(checkpoint(self.pool_both_orders, *inputs, use_reentrant=False))
-            else:
-                pooled.append(self.pool_both_orders(*inputs))
+        parts = [
+            (as_head, as_tail, encoded, batch.entities, chunk)
+            for _, chunk in cut_chunks(pairs, len(one), self.max_mention_pairs)
+        ]
+        none = as_head.new_zeros(0, 2, as_head.shape[1])
+        pooled = torch.cat([none, *in_chunks(self.pool_both_orders, parts)])
         rows = encoded.index(2 * unordered + (batch.head > batch.tail))
-        return {"logits": self.classify(torch.cat(pooled).flatten(0, 1).index_select(0, rows), encoded, batch)}
+        return {"logits": self.classify(pooled.flatten(0, 1).index_select(0, rows), encoded, batch)}
 
     def list_mention_pairs(self, batch: PairBatch) -> MentionPairs:
-        """RETURNS (MentionPairs): The mention pairs that are looked at."""
+        """List the mention pairs that are looked at: all, or those that lie close together."""
         pairs = list_mention_pairs(batch)
         return pairs if self.all_mention_pairs else keep_near(batch.entities, pairs)
 
     def mention_parts(self, encoded: EncodedBatch, entities: EntityBatch) -> Tuple[Tensor, Tensor]:
-        """RETURNS (Tuple[Tensor, Tensor]): A mention's share in the vector of a pair, as its head and as its tail.
-        Shape (M, H) each. JEREX eq. 9, 11."""
-        x, of_entity = pool_mentions(encoded, entities)
+        """Compute a mention's share in the vector of a pair, as its head and as its tail. Shape (M, H) each. JEREX
+        eq. 9, 11."""
+        x, of_entity = pool_entities(encoded, entities)
         if self.entity_vectors:
             x = torch.cat([x, of_entity.index_select(0, encoded.index(entities.entity))], -1)
         x = self.dropout(x)
         return self.pair.part(0, x), self.pair.part(1, x)
 
     def pair_part(self, encoded: EncodedBatch, entities: EntityBatch, one: Ints1d, other: Ints1d) -> Tensor:
-        """RETURNS (Tensor): The share of context and distances in the vectors of mention pairs. Shape (N, H).
-        JEREX eq. 10, 11."""
+        """Compute the share of context and distances in mention pairs' vectors. Shape (N, H). JEREX eq. 10, 11."""
         features = [
             lookup(self.sentence_distance, encoded, sentence_distance(entities, one, other)),
             lookup(self.token_distance, encoded, token_distance(entities, one, other)),
@@ -216,7 +211,7 @@ class JerexMultiInstanceHead(nn.Module):
         return torch.stack(orders, 1)
 
     def classify(self, pooled: Tensor, encoded: EncodedBatch, batch: PairBatch) -> Tensor:
-        """RETURNS (Tensor): Logits (P, n_out) from x^r (P, H) and the types of the entities."""
+        """Compute logits (P, n_out) from x^r (P, H) and the types of the entities."""
         types = self.dropout(self.types(encoded.index(batch.entities.label)))
         head = self.hidden.part(1, types).index_select(0, encoded.index(batch.head))
         tail = self.hidden.part(2, types).index_select(0, encoded.index(batch.tail))
@@ -224,7 +219,7 @@ class JerexMultiInstanceHead(nn.Module):
         return self.output(self.dropout(torch.relu(hidden)))
 
     def explain(self, encoded: EncodedBatch, batch: PairBatch, label: Ints1d, sentence: Ints1d) -> Explanation:
-        """Weigh the evidence for relations; see models.relation_model.Explains.
+        """Weigh the evidence for relations; see models.relation_head.Explains.
 
         A mention pair weighs as much as the positive part of gradient times value of the relation's logit through the
         maximum over the entity pair's mention pairs.
@@ -252,13 +247,11 @@ def pool_between(encoded: EncodedBatch, entities: EntityBatch, one: Ints1d, othe
     """
     m = entities.mentions
     start, end = numpy.minimum(m.end[one], m.end[other]), numpy.maximum(m.start[one], m.start[other])
-    apart = end > start
-    first, last = encoded.layout.span_pieces(m.doc[one], numpy.where(apart, start, 0), numpy.where(apart, end, 1))
-    return encoded.max_pool(first, numpy.where(apart, last, first))
+    return encoded.pool(SpanBatch(m.doc[one], start, end))
 
 
 def lookup(table: nn.Embedding, encoded: EncodedBatch, distance: Ints1d) -> Tensor:
-    """RETURNS (Tensor): Embeddings of distances, those beyond the table as its last. Shape (N, width)."""
+    """Embed distances (N,), those beyond the table as its last. Shape (N, width)."""
     return table(encoded.index(numpy.minimum(distance, table.num_embeddings - 1)))
 
 

@@ -1,4 +1,4 @@
-"""The KMGRE head: mention pairs are classified, and those fused that a second classifier holds for the key ones."""
+"""The KMGRE head: mention pairs are classified, and the scores of those that a second classifier chooses are fused."""
 
 from functools import partial
 from typing import Any, Callable, Dict, List, Optional, Tuple
@@ -7,22 +7,23 @@ import numpy
 import torch
 from thinc.api import Model
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from ...arrays import Floats1d, Ints1d
-from ...batches import EntityBatch, PairBatch
+from ...batches import EntityBatch, PairBatch, SpanBatch
+from ...errors import check_choice
+from ...layers.chunking import cut_chunks, in_chunks
+from ...layers.contextual_bilinear import ContextualBilinear
 from ...layers.encoded import EncodedBatch
 from ...layers.evidence import SentenceShares, add_up_sentences, join_shares
-from ...layers.feedforward import SplitLinear, make_rare_bias
+from ...layers.feedforward import SplitLinear, with_rare_bias
 from ...layers.key_pairs import choose_key_pairs, fuse_logits, label_key_pairs, strongest_logits
-from ...layers.local_context import attend, lay_out_rows, meet, pool_contexts
-from ...layers.mention_context import KMGRE, headwise_attention
-from ...layers.pairs import MentionPairs, cut_chunks, list_mention_pairs, share_out
+from ...layers.local_context import WindowRows, attend, lay_out_rows, meet, pool_contexts
+from ...layers.mention_context import SUM_OF_NORMALISED, headwise_attention
+from ...layers.mention_pooling import POOLINGS, pool_mentions
+from ...layers.pairs import MentionPairs, list_mention_pairs, share_out, unordered_pairs
 from ...losses.focal import focal_loss
-from ..bridge import Scores
-from ..losses import check_choice
-from ..relation_model import Explanation, PhaseLengths, RelationHead, RelationLoss
-from .atlop import POOLINGS, ContextualBilinear, pool_mentions
+from ..relation_head import Explanation, PhaseLengths, RelationHead, RelationLoss
+from ..torch_model import Scores
 
 SCORERS = ("linear", "bilinear")
 
@@ -59,15 +60,15 @@ class MentionPairScorer(nn.Module):
         return as_head + as_tail + context.index_select(0, pair)
 
     def project(self, hidden: Tensor) -> Tensor:
-        """RETURNS (Tensor): What word pieces add to scores of pairs that attend to them. (..., H) -> (..., n_out)."""
+        """Compute what word pieces add to scores of pairs that attend to them. (..., H) -> (..., n_out)."""
         return self.linear.part(2, self.dropout(hidden))
 
 
 class BilinearPairScorer(ContextualBilinear):
     """ATLOP's classifier on mention pairs, in the place of KMGRE eq. 6.
 
-    c_ij is the context of eq. 4 divided by the number of heads, so that it is as long as a hidden state. What is given
-    and returned: see MentionPairScorer.
+    c_ij is the context of eq. 4 divided by the number of heads, so that it is as long as a hidden state. Arguments and
+    output: see MentionPairScorer.
     """
 
     def __init__(self, width: int, n_out: int, *, mention_pooling: str, **settings: Any) -> None:
@@ -77,8 +78,8 @@ class BilinearPairScorer(ContextualBilinear):
     def forward(self, encoded: EncodedBatch, entities: EntityBatch, head: Ints1d, tail: Ints1d) -> Tensor:
         """See MentionPairScorer."""
         mentions, context, pair = pool_pairs(encoded, entities, head, tail, self.mention_pooling, lambda x: x)
-        vectors = self.join(mentions, context / encoded.n_heads, encoded.index(head), encoded.index(tail), pair)
-        return self.decoder(*vectors)
+        contexts = context / encoded.n_heads
+        return self.decoder(*self.pair_vectors(mentions, contexts, encoded.index(head), encoded.index(tail), pair))
 
 
 def pool_pairs(
@@ -97,13 +98,16 @@ def pool_pairs(
     RETURNS (Tuple[Tensor, Tensor, Tensor]): Vectors (M, H), contexts of the unordered pairs (U, K), and which of these
         each pair has (N,).
     """
-    first, last = encoded.layout.mention_pieces(entities.mentions)
-    n = max(len(first), 1)
-    low, high = numpy.minimum(head, tail), numpy.maximum(head, tail)
-    keys, unordered = numpy.unique(low * n + high, return_inverse=True)
-    rows = lay_out_rows(encoded, first, last, numpy.arange(len(first)))
-    context = pool_contexts(encoded, rows, keys // n, keys % n, KMGRE, project)
-    return pool_mentions(encoded, first, last, pooling), context, encoded.index(unordered)
+    one, other, unordered = unordered_pairs(head, tail)
+    rows = lay_out_mentions(encoded, entities.mentions)
+    context = pool_contexts(encoded, rows, one, other, SUM_OF_NORMALISED, project)
+    return pool_mentions(encoded, entities.mentions, pooling), context, encoded.index(unordered)
+
+
+def lay_out_mentions(encoded: EncodedBatch, mentions: SpanBatch) -> WindowRows:
+    """Lay out the attention rows of mentions, each by itself; see lay_out_rows."""
+    first, last = encoded.layout.mention_pieces(mentions)
+    return lay_out_rows(encoded, first, last, numpy.arange(len(first)))
 
 
 class KmgreHead(nn.Module):
@@ -112,7 +116,7 @@ class KmgreHead(nn.Module):
     The relation extractor scores the relations of mention pairs, the key instance classifier whether they are
     responsible for any. In the E phase the classifier learns from labels that the extractor gives, in the M phase the
     extractor from the mention pairs that the classifier chooses; in the warm-up both learn, and all mention pairs are
-    fused. What does not learn runs without gradient, and as at run time.
+    fused. The part that is not being trained runs without gradient, in inference mode.
     """
 
     def __init__(
@@ -138,7 +142,7 @@ class KmgreHead(nn.Module):
         self.extractor: nn.Module
         if scorer == "linear":
             linear = MentionPairScorer(width, n_out, **sizes)
-            linear.linear.bias = make_rare_bias(n_out)
+            with_rare_bias(linear.linear)
             self.extractor = linear
         else:
             sizes_of_groups = {"block_size": block_size, "max_pair_items": max_pair_items}
@@ -154,7 +158,7 @@ class KmgreHead(nn.Module):
         self.set_state("warmup", 0)
 
     def set_state(self, phase: str, n_e_steps: int) -> None:
-        """Take the phase, and the E-steps so far, from which tau follows; see models.relation_model.TrainedByEM."""
+        """Take the phase, and the E-steps so far, from which tau follows; see models.relation_head.TrainedByEM."""
         self.phase = phase
         self.tau = 0.5 * (1 - self.tau_decay**n_e_steps)
 
@@ -164,28 +168,27 @@ class KmgreHead(nn.Module):
         return self.phase != "M" and self.classifier is not None
 
     def trains(self, encoder: int) -> bool:
-        """RETURNS (bool): Whether an encoder learns in this phase; see models.relation_model.TrainedByEM."""
+        """RETURNS (bool): Whether an encoder learns in this phase; see models.relation_head.TrainsEncoders."""
         return self.classifies if encoder else self.phase != "E" or self.shares_encoder
 
     def forward(self, encoded: EncodedBatch, batch: PairBatch) -> Scores:
-        """RETURNS (Scores): At run time "logits" (P, n_out). In training what the phase's loss is computed on: for the
-        extractor "logits", or without fusion "mention_logits" (N, n_out) with gradient; for the classifier
-        "key_logits" (N,), beside "mention_logits" without gradient, and "pair" (N,), the entity pair of each."""
+        """Score entity pairs.
+
+        RETURNS (Scores): At run time "logits" (P, n_out). In training the scores that the phase's loss is computed on:
+            for the extractor "logits", or without fusion "mention_logits" (N, n_out) with gradient; for the classifier
+            "key_logits" (N,), beside "mention_logits" without gradient, and "pair" (N,), the entity pair of each.
+        """
         self.extractor.train(self.training and self.phase != "E")
         if self.classifier is not None:
             self.classifier.train(self.training and self.classifies)
         pairs = list_mention_pairs(batch)
         chunks = list(cut_chunks(pairs, len(batch), self.max_mention_pairs)) or [(slice(0, 0), pairs)]
-        found: Dict[str, List[Tensor]] = {}
-        for rows, chunk in chunks:
-            inputs = (encoded, batch.entities, rows.stop - rows.start, chunk)
-            if len(chunks) > 1 and torch.is_grad_enabled():  # else autograd would keep all chunks
-                scores = checkpoint(self.score, *inputs, use_reentrant=False)
-            else:
-                scores = self.score(*inputs)
-            for name, tensor in scores.items():
-                found.setdefault(name, []).append(tensor + rows.start if name == "pair" else tensor)
-        return {name: torch.cat(tensors) for name, tensors in found.items()}
+        parts = [(encoded, batch.entities, rows.stop - rows.start, chunk) for rows, chunk in chunks]
+        found = in_chunks(self.score, parts)
+        for scores, (rows, _) in zip(found, chunks):
+            if "pair" in scores:  # counted within the chunk so far
+                scores["pair"] = scores["pair"] + rows.start
+        return {name: torch.cat([scores[name] for scores in found]) for name in found[0]}
 
     def score(self, encoded: EncodedBatch, entities: EntityBatch, n_pairs: int, pairs: MentionPairs) -> Scores:
         """Score some entity pairs.
@@ -216,7 +219,7 @@ class KmgreHead(nn.Module):
 
     @torch.no_grad()
     def explain(self, encoded: EncodedBatch, batch: PairBatch, label: Ints1d, sentence: Ints1d) -> Explanation:
-        """Weigh the evidence for relations; see models.relation_model.Explains.
+        """Weigh the evidence for relations; see models.relation_head.Explains.
 
         A mention pair weighs the product of two probabilities: that it is a key pair, and that it has the relation.
         Its context's attention counts for the relation's sentences by that weight.
@@ -229,18 +232,16 @@ class KmgreHead(nn.Module):
             column = encoded.index(label[rows][pair] - self.threshold_class)
             weight = odds.gather(1, column[:, None])[:, 0].double().sigmoid()
             if self.classifier is not None:
-                weight = (
-                    weight
-                    * self.classifier(encoded.second or encoded, batch.entities, head, tail)[:, 0].double().sigmoid()
-                )
+                key_logits = self.classifier(encoded.second or encoded, batch.entities, head, tail)[:, 0]
+                weight = weight * key_logits.double().sigmoid()
             weights.append(weight.cpu().numpy())
         shares = share_out(numpy.concatenate(weights), pairs[0])
         return Explanation(*pairs, shares, share_sentences(encoded, batch.entities, pairs, shares, sentence))
 
 
 def mention_odds(logits: Tensor, threshold_class: bool, above_threshold: bool) -> Tensor:
-    """RETURNS (Tensor): What the sigmoid of KMGRE eq. 6 is taken of, w_r x + b_r, counted from the threshold class if
-    that is asked for. (N, n_out) -> (N, R)."""
+    """Compute the argument of the sigmoid in KMGRE eq. 6: w_r x + b_r, counted from the threshold class if
+    `above_threshold`. (N, n_out) -> (N, R)."""
     if not threshold_class:
         return logits
     return logits[:, 1:] - logits[:, :1] if above_threshold else logits[:, 1:]
@@ -256,8 +257,7 @@ def share_sentences(
     sentence (Ints1d): Sentence, counted within its document, of each token of the batch. Shape (T,).
     """
     relation, head, tail = pairs
-    first, last = encoded.layout.mention_pieces(entities.mentions)
-    rows = lay_out_rows(encoded, first, last, numpy.arange(len(first)))
+    rows = lay_out_mentions(encoded, entities.mentions)
     places = meet(rows, head, tail)
     shares = []
     for part in attend(encoded, rows, numpy.unique(places.window)):
@@ -323,7 +323,7 @@ def build_kmgre_head(
         class, where there is one. The paper counts from 0, which that class's loss leaves undetermined.
     xi (float): Relaxation of the bound between key pairs and others, a share of the range of their probabilities.
     tau_decay (float): tau = 0.5 * (1 - tau_decay^n) after n E-steps bounds how probable a key pair has to be (eq. 13).
-        The paper's value wants thousands of them: after 350, tau is 0.15, and nearly all mention pairs are key pairs.
+        The paper's value needs thousands of them: after 350, tau is 0.15, and nearly all mention pairs are key pairs.
     scorer (str): How relations of mention pairs are scored: "linear" in their vectors and context (eq. 6), or
         "bilinear" as ATLOP does for entities.
     block_size (int): Width of a group of the bilinear scorer; divides the encoder's width.

@@ -6,19 +6,19 @@ from typing import Union
 import numpy
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from ...arrays import Ints1d
 from ...batches import EntityBatch, PairBatch
+from ...errors import check_choice
+from ...layers.chunking import chunks, in_chunks
 from ...layers.encoded import EncodedBatch, widen
 from ...layers.evidence import explain_by_attention
 from ...layers.feedforward import SplitLinear, make_rare_bias
-from ...layers.pairs import list_mention_pairs, mention_bounds, segment_max
-from ...layers.segments import chunks, segment_logsumexp, segment_mean, segment_sum
-from ..bridge import Scores
-from ..losses import check_choice
-from ..relation_model import Explanation, RelationHead, RelationLoss
-from .atlop import POOLINGS, pool_mentions
+from ...layers.mention_pooling import POOLINGS, pool_mentions
+from ...layers.pairs import list_mention_pairs, mention_bounds
+from ...layers.segments import segment_logsumexp, segment_max, segment_mean, segment_sum
+from ..relation_head import Explanation, RelationHead, RelationLoss
+from ..torch_model import Scores
 
 ENTITY_POOLINGS = ("attention", "mean", "max", "logsumexp")
 SCORES = ("dot", "mlp")
@@ -51,21 +51,15 @@ class MlpScore(nn.Module):
     def forward(self, mentions: Tensor) -> Tensor:
         """mentions (M, width) -> (M, n_out)."""
         of_relation, of_mention = self.hidden.part(0, self.prototypes), self.hidden.part(1, mentions)
-        parts = [of_mention.new_zeros(0, len(of_relation))]
-        for rows in chunks(len(mentions), self.max_mentions):
-            inputs = (of_relation, of_mention[rows])
-            if len(mentions) > self.max_mentions and torch.is_grad_enabled():  # else autograd would keep all chunks
-                parts.append(checkpoint(self.combine, *inputs, use_reentrant=False))
-            else:
-                parts.append(self.combine(*inputs))
-        return torch.cat(parts)
+        parts = [(of_relation, of_mention[rows]) for rows in chunks(len(mentions), self.max_mentions)]
+        return torch.cat([of_mention.new_zeros(0, len(of_relation)), *in_chunks(self.combine, parts)])
 
     def combine(self, of_relation: Tensor, of_mention: Tensor) -> Tensor:
         return self.output(torch.tanh(of_relation + of_mention[:, None])).squeeze(-1)
 
 
 def make_prototypes(n_out: int, width: int) -> nn.Parameter:
-    """RETURNS (nn.Parameter): A vector for each relation, at random. Shape (n_out, width)."""
+    """Draw a vector for each relation. Shape (n_out, width)."""
     return nn.Parameter(nn.init.xavier_normal_(torch.empty(n_out, width)))
 
 
@@ -111,8 +105,8 @@ class RsmanHead(nn.Module):
         return {"logits": classify_pairs(entities, self.weight, batch, self.max_pair_items) + self.bias}
 
     def pool_entities(self, encoded: EncodedBatch, entities: EntityBatch) -> Tensor:
-        """RETURNS (Tensor): Vector of each entity for each relation, or for all: (n_out or 1, E, reduced_width)."""
-        mentions, owner = self.dropout(self.pool_mentions(encoded, entities)), encoded.index(entities.entity)
+        """Pool a vector of each entity for each relation, or for all: (n_out or 1, E, reduced_width)."""
+        mentions, owner = self.dropout(self.reduce_mentions(encoded, entities)), encoded.index(entities.entity)
         if self.entity_pooling == "attention":
             weights = self.weigh(mentions, owner, len(entities))
             return segment_sum(weights[:, :, None] * mentions[:, None], owner, len(entities)).transpose(0, 1)
@@ -121,10 +115,9 @@ class RsmanHead(nn.Module):
         pool = segment_mean if self.entity_pooling == "mean" else segment_logsumexp
         return pool(mentions, owner, len(entities))[None]
 
-    def pool_mentions(self, encoded: EncodedBatch, entities: EntityBatch) -> Tensor:
-        """RETURNS (Tensor): Vector of each mention, reduced. Shape (M, reduced_width)."""
-        first, last = encoded.layout.mention_pieces(entities.mentions)
-        return widen(self.reduce(pool_mentions(encoded, first, last, self.mention_pooling)))
+    def reduce_mentions(self, encoded: EncodedBatch, entities: EntityBatch) -> Tensor:
+        """Make a vector of each mention, reduced in width. Shape (M, reduced_width)."""
+        return widen(self.reduce(pool_mentions(encoded, entities.mentions, self.mention_pooling)))
 
     def weigh(self, mentions: Tensor, owner: Tensor, n_entities: int) -> Tensor:
         """Compute alpha, the weight of each mention among those of its entity, for each relation. RSMAN eq. 3-4.
@@ -138,19 +131,18 @@ class RsmanHead(nn.Module):
 
     @torch.no_grad()
     def mention_weights(self, encoded: EncodedBatch, entities: EntityBatch) -> Tensor:
-        """RETURNS (Tensor): alpha of each mention and column of the logits, for heatmaps such as the paper's figure 5.
-        Shape (M, n_out)."""
-        return self.weigh(self.pool_mentions(encoded, entities), encoded.index(entities.entity), len(entities))
+        """Compute alpha of each mention and column of the logits, for heatmaps such as the paper's figure 5. Shape
+        (M, n_out)."""
+        return self.weigh(self.reduce_mentions(encoded, entities), encoded.index(entities.entity), len(entities))
 
     def explain(self, encoded: EncodedBatch, batch: PairBatch, label: Ints1d, sentence: Ints1d) -> Explanation:
-        """Weigh the evidence for relations; see models.relation_model.Explains.
+        """Weigh the evidence for relations; see models.relation_head.Explains.
 
         A mention pair weighs the product of its mentions' weights for the relation. Without attention, it weighs as
         much as the encoder's attention rows of its two mentions overlap.
         """
         if self.entity_pooling != "attention":
-            places = encoded.layout.mention_pieces(batch.entities.mentions)
-            return Explanation(*explain_by_attention(encoded, *places, batch, sentence))
+            return Explanation(*explain_by_attention(encoded, batch, sentence))
         weights = self.mention_weights(encoded, batch.entities).double().cpu().numpy()
         pair, head, tail = list_mention_pairs(batch)
         return Explanation(pair, head, tail, weights[head, label[pair]] * weights[tail, label[pair]])
@@ -158,7 +150,12 @@ class RsmanHead(nn.Module):
 
 def classify_pairs(entities: Tensor, weight: Tensor, batch: PairBatch, max_items: int) -> Tensor:
     """Compute e_h^r W_r e_t^r. All pairs of a document's entities are scored, and the batch's selected: the vectors of
-    pairs would be larger by far.
+    pairs would be larger by far. A document of the entities 4, 5 and 6, for each relation:
+
+        grid    4  5  6        its pairs   head - first   tail - first   place in the flattened grid
+          4     0  1  2        (4, 6)           0              2                     2
+          5     3  4  5        (6, 5)           2              1                     7
+          6     6  7  8
 
     entities (Tensor): e, for each relation or for all. Shape (R or 1, E, H).
     weight (Tensor): Shape (R, H, H).

@@ -5,7 +5,7 @@ import importlib.util
 import textwrap
 import warnings
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, Optional, Tuple
 from weakref import WeakKeyDictionary
 
 import torch
@@ -23,6 +23,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from ...errors import Errors, Warnings
+from ...layers.planes import Planes
 from .from_pipeline import is_pipeline, read_pipeline, rebuild
 
 Projections = Tuple[nn.Module, nn.Module]
@@ -66,7 +67,7 @@ def _holds_encoder(config: Path) -> bool:
 
 
 def public_name(name: str) -> str:
-    """RETURNS (str): The name of an encoder; of a folder, its last part."""
+    """Shorten a folder's name to its last part; other names of encoders stay."""
     return Path(name).resolve().name if Path(name).is_dir() else name
 
 
@@ -113,7 +114,7 @@ def _read_files(source: str, name: str, dropout: float, attention_dropout: float
 
 
 def _rates(config: PretrainedConfig, dropout: float, attention_dropout: float) -> Dict[str, float]:
-    """RETURNS (Dict[str, float]): Dropout rates, under the names that an encoder's config has for them."""
+    """Choose the dropout rates that an encoder's config has, under its own names for them."""
     rates = {key: dropout for key in _DROPOUT if hasattr(config, key)}
     rates.update({key: attention_dropout for key in _ATTENTION_DROPOUT if hasattr(config, key)})
     return rates
@@ -127,7 +128,7 @@ def _check_family(config: PretrainedConfig, name: str) -> None:
 
 @contextlib.contextmanager
 def _telling(name: str, what: str = "") -> Iterator[None]:
-    """Turn whatever goes wrong in transformers while an encoder is loaded into an error that names the encoder."""
+    """Turn any error in transformers while an encoder is loaded into one that names the encoder."""
     try:
         yield
     except Exception as error:
@@ -147,8 +148,8 @@ def _quiet() -> Iterator[None]:
 
 
 def _self_contained(tokenizer: Any) -> Tuple[Any, Optional[bytes]]:
-    """RETURNS (Tuple[Any, Optional[bytes]]): A tokenizer that spacy-transformers can save, and the vocabulary file that
-    this takes. Fast tokenizers have all in their tokenizer.json, though some classes ask for another file, too."""
+    """Make a tokenizer that spacy-transformers can save, with the vocabulary file that this takes. Fast tokenizers have
+    all in their tokenizer.json, though some classes ask for another file, too."""
     if not hasattr(tokenizer, "vocab_file"):
         return tokenizer, None
     if tokenizer.is_fast:
@@ -170,10 +171,10 @@ def forget_origin(objects: HFObjects) -> None:
 
 
 def max_positions(transformer: PreTrainedModel) -> int:
-    """RETURNS (int): Word pieces that an encoder takes at once, special ones included; 0 where it has no limit."""
+    """Find how many word pieces an encoder takes at once, special ones included; 0 where it has no limit."""
     limit = max(getattr(transformer.config, "max_position_embeddings", 0) or 0, 0)
     for name, module in transformer.named_modules():
-        # RoBERTa and its kin count from behind the padding piece.
+        # RoBERTa and its kin count from the position after the padding piece.
         if limit and name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
             return limit - int(module.padding_idx) - 1
     return limit
@@ -182,8 +183,8 @@ def max_positions(transformer: PreTrainedModel) -> int:
 def find_query_key(transformer: PreTrainedModel, name: str = "") -> Optional[Projections]:
     """Find the last layer's query and key projections, where attention rows follow from them alone.
 
-    Whether they do is tried out, once for each encoder in memory. Where they do not (relative positions, projections of
-    unknown build), attention is asked for by `output_attentions`, with the slower attention kernel.
+    This is tested once per loaded encoder. Where it fails (relative positions, projections of unknown build), attention
+    is asked for by `output_attentions`, with the slower attention kernel.
 
     name (str): Name of the encoder in error messages.
     RAISES (ValueError): If the encoder does not give its last layer's attention either.
@@ -224,7 +225,7 @@ def _try_out(transformer: PreTrainedModel, name: str) -> Optional[Projections]:
 
 
 def _find_misfit(hidden: Tensor, attention: Optional[Tensor], n_pieces: int, config: Any) -> str:
-    """RETURNS (str): What about an encoder's output does not serve; empty if all does."""
+    """Say why an encoder's output cannot be used; "" if it can."""
     n = hidden.shape[1]
     expected = (1, config.num_attention_heads, n, n)
     if hidden.shape[-1] != config.hidden_size:
@@ -240,7 +241,7 @@ def _find_misfit(hidden: Tensor, attention: Optional[Tensor], n_pieces: int, con
 
 
 def _last_projections(transformer: PreTrainedModel) -> Optional[Projections]:
-    """RETURNS (Optional[Projections]): The query and key projections that come last, if they have a known name."""
+    """Find the query and key projections that come last, if they have a known name."""
     modules = {name: module for name, module in transformer.named_modules() if isinstance(module, nn.Linear)}
     for name in reversed(modules):
         parent, _, own = name.rpartition(".")
@@ -252,7 +253,7 @@ def _last_projections(transformer: PreTrainedModel) -> Optional[Projections]:
 
 @contextlib.contextmanager
 def _capture(projections: Optional[Projections]) -> Iterator[Dict[nn.Module, Tensor]]:
-    """Keep what modules give while the encoder runs; of a module that runs several times (ALBERT), the last."""
+    """Keep the outputs of modules while the encoder runs; of a module that runs several times (ALBERT), the last."""
     captured: Dict[nn.Module, Tensor] = {}
 
     def keep(module: nn.Module, args: Any, output: Tensor) -> None:
@@ -282,14 +283,14 @@ def _without_cudnn_attention() -> Iterator[None]:
         torch.backends.cuda.enable_cudnn_sdp(allowed)
 
 
-def encode(transformer: PreTrainedModel, input_ids: Tensor, mask: Tensor, half: bool) -> List[Optional[Tensor]]:
-    """Run an encoder.
+def encode_windows(transformer: PreTrainedModel, input_ids: Tensor, mask: Tensor, half: bool) -> Planes:
+    """Run an encoder on windows of word pieces.
 
     input_ids (Tensor): Shape (windows, S), int64.
     mask (Tensor): Which positions are not padding. Shape (windows, S), int64.
     half (bool): Compute in bfloat16 where torch's autocast does so.
-    RETURNS (List[Optional[Tensor]]): Last hidden states (windows, S, H) float32; the last layer's queries and keys
-        (windows, heads, S, D); its attention (windows, heads, S, S) where those are None.
+    RETURNS (Planes): Hidden states, float32, with queries and keys or, where attention rows do not follow from these
+        alone, with attention.
     """
     projections = find_query_key(transformer)
     autocast = torch.autocast(input_ids.device.type, dtype=torch.bfloat16, enabled=half)
@@ -297,6 +298,6 @@ def encode(transformer: PreTrainedModel, input_ids: Tensor, mask: Tensor, half: 
         output = transformer(input_ids=input_ids, attention_mask=mask, output_attentions=projections is None)
     hidden = output.last_hidden_state.float()
     if projections is None:
-        return [hidden, None, None, output.attentions[-1].float()]
+        return Planes(hidden, attention=output.attentions[-1].float())
     query, key = (_by_head(captured[projection], transformer) for projection in projections)
-    return [hidden, query, key, None]
+    return Planes(hidden, query, key)

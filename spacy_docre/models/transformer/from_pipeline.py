@@ -41,7 +41,7 @@ def read_pipeline(source: str, name: str) -> HFObjects:
 
 
 def rebuild(objects: HFObjects, settings: Dict[str, Any]) -> HFObjects:
-    """RETURNS (HFObjects): The same weights and tokenizer, with other settings of the encoder's config."""
+    """Make an encoder of the same weights and tokenizer, with other settings in its config."""
     old = objects.transformer
     # Through plain data, by which the attention kernel is chosen anew.
     config = type(old.config).from_dict({**old.config.to_dict(), **settings})

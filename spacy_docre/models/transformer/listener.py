@@ -4,17 +4,16 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from spacy.tokens import Doc
 from thinc.api import Model
-from torch import Tensor
 
 from ...errors import Errors
 from ...layers.encoded import DocEncoding, EncodedBatch, join_encodings
+from ...layers.planes import Gradients
 
-Gradients = Sequence[Optional[Tensor]]
 BatchId = Tuple[Tuple[int, int], ...]
 
 
 def batch_id(docs: Sequence[Doc]) -> BatchId:
-    """RETURNS (BatchId): Identity of a batch: length and sum of the token ids of each Doc."""
+    """Identify a batch by the length and the sum of the token ids of each Doc."""
     return tuple((len(doc), int(doc.to_array("ORTH").sum())) for doc in docs)
 
 
@@ -30,15 +29,15 @@ def forward(
         ids, encoded, accumulate = model._batch
         if ids == batch_id(docs):
 
-            def backprop(d_outputs: Gradients) -> List[Doc]:
-                accumulate(d_outputs)
+            def backprop(d_planes: Gradients) -> List[Doc]:
+                accumulate(d_planes)
                 return docs
 
             return encoded, backprop
         if not all(output_key(model.upstream_name) in doc.user_data for doc in docs):
             raise ValueError(Errors.R202.format(name=model.component_name, upstream=model.upstream_name))
     # Run time, or training with a frozen transformer among the annotating components.
-    return join_encodings([get_encoding(model, doc) for doc in docs]), lambda d_outputs: docs
+    return join_encodings([get_encoding(model, doc) for doc in docs]), lambda d_planes: docs
 
 
 class DocreListener(Model):
@@ -75,7 +74,7 @@ class DocreListener(Model):
                 del doc.user_data[key]
 
     def _copy(self, seen: Optional[Dict[int, Any]] = None) -> "DocreListener":
-        """What `Model.copy` calls; thinc's own would make a plain Model of it, which knows no upstream."""
+        """Copy this node, for `Model.copy`; thinc's own method would make a plain Model, which knows no upstream."""
         copied = type(self)(self.upstream_name)
         copied.set_dim("nO", self.maybe_get_dim("nO"))  # type: ignore[arg-type]
         return copied

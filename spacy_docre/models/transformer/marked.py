@@ -8,9 +8,10 @@ from thinc.api import Model
 
 from ...batches import SpanBatch
 from ...layers.encoded import EncodedBatch
+from ...layers.planes import Gradients
 from .marks import get_marker, insert_markers
-from .model import Gradients, encode_pieces, get_tokenizer
-from .windows import tokenize
+from .model import encode_pieces, get_shim
+from .windows import tokenize_docs
 
 MarkedInput = Tuple[List[Doc], SpanBatch]
 
@@ -40,7 +41,7 @@ def build_marked_transformer(
 def init(model: Model[MarkedInput, EncodedBatch], X: Any = None, Y: Any = None) -> None:
     encoder = model.layers[0]
     encoder.initialize()
-    get_marker(get_tokenizer(encoder), model.attrs["marker"], encoder.attrs["name"])
+    get_marker(get_shim(encoder).tokenizer, model.attrs["marker"], encoder.attrs["name"])
     model.set_dim("nO", encoder.get_dim("nO"))
 
 
@@ -49,18 +50,18 @@ def forward(
 ) -> Tuple[EncodedBatch, Callable[[Gradients], MarkedInput]]:
     docs, mentions = X
     encoder = model.layers[0]
-    tokenizer, name = get_tokenizer(encoder), encoder.attrs["name"]
+    tokenizer, name = get_shim(encoder).tokenizer, encoder.attrs["name"]
     marker = get_marker(tokenizer, model.attrs["marker"], name)
     bounds = numpy.searchsorted(mentions.doc, numpy.arange(len(docs) + 1))
     marked = []
-    for i, (ids, first, last) in enumerate(tokenize(tokenizer, docs, name)):
+    for i, (ids, first, last) in enumerate(tokenize_docs(tokenizer, docs, name)):
         rows = slice(bounds[i], bounds[i + 1])
         spans = list(zip(mentions.start[rows].tolist(), mentions.end[rows].tolist()))
         marked.append(insert_markers(ids, first, last, spans, marker))
     encoded, backprop = encode_pieces(encoder, marked, is_train)
 
-    def backprop_input(d_outputs: Gradients) -> MarkedInput:
-        backprop(d_outputs)
+    def backprop_input(d_planes: Gradients) -> MarkedInput:
+        backprop(d_planes)
         return X
 
     return encoded, backprop_input

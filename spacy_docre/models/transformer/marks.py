@@ -7,11 +7,14 @@ from transformers import PreTrainedTokenizerBase
 
 from ...arrays import Ints1d, SpanIndices
 from ...errors import Errors
-from ...layers.encoded import Marks
+from ...layers.layout import Marks
 
 
 def get_marker(tokenizer: PreTrainedTokenizerBase, marker: str, name: str) -> int:
-    """RETURNS (int): Id of the marker. RAISES (ValueError): If it is not one word piece of the encoder `name`."""
+    """Look up the id of the marker.
+
+    RAISES (ValueError): If it is not one word piece of the encoder `name`.
+    """
     ids = tokenizer(marker, add_special_tokens=False)["input_ids"]
     if not ids or ids[-1] == tokenizer.unk_token_id:
         raise ValueError(Errors.R308.format(name=name, marker=marker))
@@ -21,7 +24,13 @@ def get_marker(tokenizer: PreTrainedTokenizerBase, marker: str, name: str) -> in
 def insert_markers(
     ids: Sequence[int], token_first: Ints1d, token_last: Ints1d, spans: Sequence[SpanIndices], marker: int
 ) -> Tuple[List[int], Ints1d, Ints1d, Marks]:
-    """Put a marker before and one behind each distinct mention; nested mentions nest.
+    """Put a marker before and one after each distinct mention; nested mentions nest.
+
+    Three tokens of the pieces a, b c and d; mentions 1: tokens [0, 1), and 2: tokens [0, 2):
+
+        before:          a      b  c      d      tokens: [0, 1) [1, 3) [3, 4)
+        after:    *  *   a  *   b  c  *   d      tokens: [2, 3) [4, 6) [7, 8)
+        markers:  2( 1(     )1        )2         Marks.piece: 1 and 0, of the mentions 1 and 2
 
     ids (Sequence[int]): Word pieces of a document.
     token_first, token_last (Ints1d): Pieces [first, last) of each token. Shape (T,).
@@ -45,7 +54,7 @@ def insert_markers(
     marked = numpy.insert(numpy.asarray(ids, dtype="int64"), position, marker)
     place = numpy.empty(2 * n, dtype="int64")
     place[order] = position + numpy.arange(2 * n)
-    # Pieces move behind all markers that stand before them.
+    # Each piece moves on by the number of markers before it.
     moved = numpy.arange(len(ids) + 1)
     moved += numpy.searchsorted(position, moved, side="right")
     has_piece = token_last > token_first

@@ -4,7 +4,7 @@ import logging
 import warnings
 from dataclasses import replace
 from functools import partial
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, cast
+from typing import Any, Callable, Dict, List, Sequence, Tuple, cast
 
 import numpy
 import torch
@@ -13,20 +13,20 @@ from spacy_transformers.data_classes import HFObjects
 from spacy_transformers.layers.hf_shim import HFShim
 from thinc.api import Model
 from thinc.compat import has_cupy
-from torch import Tensor
 from torch.utils.checkpoint import checkpoint
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from ...arrays import Ints1d, Ints2d
 from ...errors import Warnings
-from ...layers.encoded import DocWindows, EncodedBatch, bucket_windows, make_layout
-from ..bridge import DocreShim
-from .encoder import encode, find_query_key, forget_origin, load_encoder, public_name
+from ...layers.encoded import EncodedBatch
+from ...layers.layout import DocWindows, bucket_windows
+from ...layers.planes import Gradients, Planes, cat_planes
+from ..optimisation import DocreShim
+from .encoder import encode_windows, find_query_key, forget_origin, load_encoder, public_name
 from .stock import replace_listener, replace_listener_cfg
-from .windows import WindowPlan, cut_windows, plan_windows, tokenize, window_ids
+from .windows import WindowPlan, cut_windows, plan_windows, tokenize_docs, window_ids
 
 logger = logging.getLogger("spacy_docre")
-
-Gradients = Sequence[Optional[Tensor]]
 
 
 class TransformerShim(DocreShim, HFShim):
@@ -40,6 +40,15 @@ class TransformerShim(DocreShim, HFShim):
         super().__init__(HFObjects(None, None, None, {}, {}))
         self.frozen = tuple(frozen)
         self.learn_rate_scale = learn_rate_scale
+
+    @property
+    def encoder(self) -> PreTrainedModel:
+        """The encoder; None before it is loaded."""
+        return self._hfmodel.transformer
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        return self._hfmodel.tokenizer
 
     def set_encoder(self, objects: HFObjects) -> None:
         """Take an encoder that was loaded, from its own files or with a pipeline."""
@@ -58,7 +67,7 @@ class TransformerShim(DocreShim, HFShim):
 
     def from_bytes(self, bytes_data: bytes) -> "TransformerShim":
         super().from_bytes(bytes_data)
-        if self._hfmodel.transformer is not None:
+        if self.encoder is not None:
             forget_origin(self._hfmodel)
             self.set_encoder(self._hfmodel)
         return self
@@ -122,8 +131,8 @@ def build_transformer_model(
 
 
 def init(model: Model[List[Doc], EncodedBatch], X: Any = None, Y: Any = None) -> None:
-    shim = cast(TransformerShim, model.shims[0])
-    if shim._hfmodel.transformer is None:
+    shim = get_shim(model)
+    if shim.encoder is None:
         objects = load_encoder(
             model.attrs["name"],
             dropout=model.attrs["dropout"],
@@ -131,21 +140,24 @@ def init(model: Model[List[Doc], EncodedBatch], X: Any = None, Y: Any = None) ->
             options=model.attrs["transformer_config"],
         )
         shim.set_encoder(objects)
-        # The name is saved with the model, where a path of this machine has no place.
+        # The name is saved with the model: it must not be a path of this machine.
         model.attrs["name"] = public_name(model.attrs["name"])
-    transformer = shim._hfmodel.transformer
-    way = "queries and keys" if find_query_key(transformer) is not None else "output_attentions (slower)"
-    logger.info("Encoder %s: attention rows from %s", transformer.config.model_type, way)
-    model.set_dim("nO", transformer.config.hidden_size)
-    get_plan(model)  # settings that leave no room for a window are told now
+    way = "queries and keys" if find_query_key(shim.encoder) is not None else "output_attentions (slower)"
+    logger.info("Encoder %s: attention rows from %s", shim.encoder.config.model_type, way)
+    model.set_dim("nO", shim.encoder.config.hidden_size)
+    get_plan(model)  # raises an error now if the settings leave no room for a window
+
+
+def get_shim(model: Model[Any, EncodedBatch]) -> TransformerShim:
+    """RETURNS (TransformerShim): The holder of a model's encoder and tokenizer."""
+    return cast(TransformerShim, model.shims[0])
 
 
 def get_plan(model: Model[List[Doc], EncodedBatch]) -> WindowPlan:
-    """RETURNS (WindowPlan): How the model cuts documents into windows."""
-    objects = cast(TransformerShim, model.shims[0])._hfmodel
+    """Plan how the model cuts documents into windows."""
     return plan_windows(
-        objects.tokenizer,
-        objects.transformer,
+        get_shim(model).tokenizer,
+        get_shim(model).encoder,
         window=model.attrs["window"],
         overlap=model.attrs["overlap"],
         name=model.attrs["name"],
@@ -155,17 +167,14 @@ def get_plan(model: Model[List[Doc], EncodedBatch]) -> WindowPlan:
 def forward(
     model: Model[List[Doc], EncodedBatch], docs: List[Doc], is_train: bool
 ) -> Tuple[EncodedBatch, Callable[[Gradients], List[Doc]]]:
-    encoded, backprop = encode_pieces(model, tokenize(get_tokenizer(model), docs, model.attrs["name"]), is_train)
+    pieces = tokenize_docs(get_shim(model).tokenizer, docs, model.attrs["name"])
+    encoded, backprop = encode_pieces(model, pieces, is_train)
 
-    def backprop_docs(d_outputs: Gradients) -> List[Doc]:
-        backprop(d_outputs)
+    def backprop_docs(d_planes: Gradients) -> List[Doc]:
+        backprop(d_planes)
         return docs
 
     return encoded, backprop_docs
-
-
-def get_tokenizer(model: Model[Any, EncodedBatch]) -> PreTrainedTokenizerBase:
-    return cast(TransformerShim, model.shims[0])._hfmodel.tokenizer
 
 
 def encode_pieces(
@@ -182,71 +191,60 @@ def encode_pieces(
     for doc_ids, first, last, *marks in docs:
         windows.append(replace(cut_windows(len(doc_ids), first, last, plan), marks=marks[0] if marks else None))
         ids.extend(window_ids(doc_ids, windows[-1], plan))
-    cast(TransformerShim, model.shims[0])._hfmodel.transformer.train(is_train)
+    get_shim(model).encoder.train(is_train)
     with torch.set_grad_enabled(is_train):
-        outputs, lengths = run_encoder(model, ids, is_train)
-    hidden, queries, keys, attention = outputs
-    assert hidden is not None
-    layout = make_layout(windows, hidden.shape[1])
-    encoded = EncodedBatch(hidden, queries, keys, attention, layout, tuple(windows))
+        planes = run_encoder(model, ids, is_train)
 
-    def backprop(d_outputs: Gradients) -> None:
-        pairs = [(o, d) for o, d in zip(outputs, d_outputs) if o is not None and d is not None and o.requires_grad]
-        if pairs:
-            torch.autograd.backward([o for o, _ in pairs], [d for _, d in pairs])
+    def backprop(d_planes: Gradients) -> None:
+        tensors = [(t, d_planes[name]) for name, t in planes.named().items() if name in d_planes and t.requires_grad]
+        if tensors:
+            torch.autograd.backward([t for t, _ in tensors], [d for _, d in tensors])
 
-    return encoded.with_tensors([t if t is None else t.detach() for t in outputs]), backprop
+    return EncodedBatch(planes.map(lambda t: t.detach()), tuple(windows)), backprop
 
 
-def run_encoder(
-    model: Model[List[Doc], EncodedBatch], ids: List[List[int]], is_train: bool
-) -> Tuple[List[Optional[Tensor]], numpy.ndarray]:
+def run_encoder(model: Model[List[Doc], EncodedBatch], ids: List[List[int]], is_train: bool) -> Planes:
     """Encode windows in groups of similar length, a bounded number of word pieces in each forward pass.
 
     ids (List[List[int]]): Piece ids of each window.
-    RETURNS: Tensors as `encode` gives them, padded to the longest window, and the windows' lengths.
+    RETURNS (Planes): Those of the windows in their order, padded to the longest window.
     """
-    objects = cast(TransformerShim, model.shims[0])._hfmodel
-    transformer = objects.transformer
-    device = next(transformer.parameters()).device
+    transformer = get_shim(model).encoder
+    if not ids:
+        return _encode_nothing(transformer)
     lengths = numpy.asarray([len(i) for i in ids], dtype="int64")
-    if not len(lengths):
-        config = transformer.config
-        n_heads = config.num_attention_heads
-        empty = torch.zeros(0, n_heads, 0, config.hidden_size // n_heads, device=device)
-        has_keys = find_query_key(transformer) is not None
-        tail = [empty, empty, None] if has_keys else [None, None, torch.zeros(0, n_heads, 0, 0, device=device)]
-        return [torch.zeros(0, 0, config.hidden_size, device=device), *tail], lengths
-    pad = objects.tokenizer.pad_token_id or 0
-    longest = int(lengths.max())
     groups = bucket_windows(lengths, model.attrs["max_batch_items"], model.attrs["max_padding"])
-    run: Callable[..., List[Optional[Tensor]]] = encode
+    run: Callable[..., Planes] = encode_windows
     if is_train and lengths.sum() > model.attrs["max_train_items"]:
-        run = partial(checkpoint, encode, use_reentrant=False)
-    parts: List[List[Optional[Tensor]]] = []
+        run = partial(checkpoint, encode_windows, use_reentrant=False)
+    pad_id = get_shim(model).tokenizer.pad_token_id or 0
+    parts = []
     for group in groups:
-        width = int(lengths[group].max())
-        input_ids = numpy.full((len(group), width), pad, dtype="int64")
-        for row, w in enumerate(group):
-            input_ids[row, : lengths[w]] = ids[w]
-        mask = numpy.arange(width)[None] < lengths[group][:, None]
-        outputs = run(
-            transformer,
-            torch.as_tensor(input_ids, device=device),
-            torch.as_tensor(mask.astype("int64"), device=device),
-            half=is_train and model.attrs["mixed_precision"],
-        )
-        parts.append(
-            [
-                None if t is None else torch.nn.functional.pad(t, _padding(kind, longest - width))
-                for kind, t in enumerate(outputs)
-            ]
-        )
-    order = torch.as_tensor(numpy.argsort(numpy.concatenate(groups)), device=device)
-    joined = [None if column[0] is None else torch.cat(column)[order] for column in zip(*parts)]
-    return joined, lengths
+        inputs = (torch.as_tensor(array, device=transformer.device) for array in pad_ids(ids, lengths, group, pad_id))
+        planes = run(transformer, *inputs, half=is_train and model.attrs["mixed_precision"])
+        parts.append(planes.pad(int(lengths.max())))
+    order = torch.as_tensor(numpy.argsort(numpy.concatenate(groups)), device=transformer.device)
+    return cat_planes(parts, order)
 
 
-def _padding(kind: int, n: int) -> Tuple[int, ...]:
-    """Padding behind the positions of (0) hidden states, (1, 2) queries and keys, (3) attention."""
-    return (0, n, 0, n) if kind == 3 else (0, 0, 0, n)
+def pad_ids(ids: List[List[int]], lengths: Ints1d, group: Ints1d, pad_id: int) -> Tuple[Ints2d, Ints2d]:
+    """Pad the piece ids of some windows to the longest of them.
+
+    RETURNS (Tuple[Ints2d, Ints2d]): Ids, and a mask that is 0 in padding. Shape (w, S) each.
+    """
+    width = int(lengths[group].max())
+    padded = numpy.full((len(group), width), pad_id, dtype="int64")
+    for row, w in enumerate(group):
+        padded[row, : lengths[w]] = ids[w]
+    return padded, (numpy.arange(width)[None] < lengths[group][:, None]).astype("int64")
+
+
+def _encode_nothing(transformer: PreTrainedModel) -> Planes:
+    """Make the Planes of no windows, with the tensors and widths that the encoder's others have."""
+    config, device = transformer.config, transformer.device
+    n_heads = config.num_attention_heads
+    hidden = torch.zeros(0, 0, config.hidden_size, device=device)
+    if find_query_key(transformer) is None:
+        return Planes(hidden, attention=torch.zeros(0, n_heads, 0, 0, device=device))
+    empty = torch.zeros(0, n_heads, 0, config.hidden_size // n_heads, device=device)
+    return Planes(hidden, empty, empty)

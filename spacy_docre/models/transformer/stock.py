@@ -2,7 +2,6 @@
 
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-import numpy
 import torch
 from spacy.tokens import Doc
 from spacy.util import replace_model_node
@@ -10,12 +9,14 @@ from spacy_transformers.data_classes import TransformerData, WordpieceBatch
 from spacy_transformers.layers import TransformerListener, trfs2arrays
 from thinc.api import Model, chain, torch2xp, xp2torch
 from thinc.types import Ragged
-from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutput
 
 from ...arrays import Floats2d
-from ...layers.encoded import EncodedBatch, make_layout
-from .listener import BatchId, DocreListener, Gradients, batch_id, forward, output_key
+from ...layers.encoded import EncodedBatch
+from ...layers.layout import make_layout
+from ...layers.planes import Gradients
+from ...layers.segments import expand_ranges
+from .listener import BatchId, DocreListener, batch_id, forward, output_key
 
 STOCK_LISTENER = "spacy-transformers.TransformerListener.v1"
 
@@ -58,19 +59,19 @@ def forward_stock(model: AdoptedListener, docs: List[Doc], is_train: bool) -> St
 
 def as_stock(encoded: EncodedBatch, backprop: Callable[[Gradients], List[Doc]]) -> StockOutput:
     """Give an encoder's output, and the way back, the form that stock layers know."""
-    return split_batch(encoded), lambda d_data: backprop([join_gradients(d_data, encoded), None, None, None])
+    return split_batch(encoded), lambda d_data: backprop(join_gradients(d_data, encoded))
 
 
 def split_batch(encoded: EncodedBatch) -> List[TransformerData]:
-    """RETURNS (List[TransformerData]): What stock layers read of each Doc: vectors, and each token's rows among them.
-    A piece in several windows counts once, where it lies most central. A Doc without pieces has one row for no token.
+    """Give each Doc the data that stock layers read: vectors, and each token's rows among them. A piece in several
+    windows counts once, in the window with the middle closest to it. A Doc without pieces has one row for no token.
     """
     data, start = [], 0
     for windows in encoded.windows:
         end = start + windows.n_windows
         hidden = encoded.hidden[start:end] if start < end else encoded.hidden.new_zeros(1, 1, encoded.width)
         lengths = windows.token_last - windows.token_first
-        pieces = numpy.repeat(windows.token_last - numpy.cumsum(lengths), lengths) + numpy.arange(lengths.sum())
+        pieces, _ = expand_ranges(windows.token_first, windows.token_last)
         rows = make_layout([windows], hidden.shape[1]).piece_rows[pieces]
         data.append(
             TransformerData(
@@ -83,13 +84,13 @@ def split_batch(encoded: EncodedBatch) -> List[TransformerData]:
     return data
 
 
-def join_gradients(d_data: List[TransformerData], encoded: EncodedBatch) -> Optional[Tensor]:
-    """RETURNS (Optional[Tensor]): Gradient of a batch's hidden states; None if it has no windows.
+def join_gradients(d_data: List[TransformerData], encoded: EncodedBatch) -> Gradients:
+    """Join the gradients of a batch's hidden states; there are none if it has no windows.
 
-    d_data (List[TransformerData]): Gradient of what `split_batch` gave.
+    d_data (List[TransformerData]): Gradients of the output of `split_batch`.
     """
     parts = [xp2torch(d.model_output["last_hidden_state"]) for d, w in zip(d_data, encoded.windows) if w.n_windows]
-    return torch.cat(parts).to(encoded.hidden) if parts else None
+    return {"hidden": torch.cat(parts).to(encoded.hidden)} if parts else {}
 
 
 def adopt_listeners(model: Model, upstream: str) -> None:
@@ -100,7 +101,7 @@ def adopt_listeners(model: Model, upstream: str) -> None:
 
 
 def find_wildcards(component: Any) -> List[TransformerListener]:
-    """RETURNS (List[TransformerListener]): A component's stock listeners to any transformer ("*")."""
+    """Find a component's stock listeners to any transformer ("*")."""
     nodes = component.model.walk() if isinstance(getattr(component, "model", None), Model) else ()
     return [node for node in nodes if isinstance(node, TransformerListener) and node.upstream_name == "*"]
 
@@ -117,7 +118,10 @@ def name_upstream(component: Any, config: Dict[str, Any], upstream: str) -> bool
 
 
 def name_in_config(config: Any, upstream: str) -> int:
-    """RETURNS (int): Number of stock listeners to any transformer in a config, which now name one."""
+    """Name one transformer as upstream of the stock listeners to any in a config.
+
+    RETURNS (int): Number of these listeners.
+    """
     if not isinstance(config, dict):
         return 0
     n = sum(name_in_config(section, upstream) for section in config.values())
@@ -156,12 +160,12 @@ def forward_stock_encoder(model: Model, docs: List[Doc], is_train: bool) -> Stoc
 
 
 def replace_listener(encoder: Model[List[Doc], EncodedBatch], listener: DocreListener, pipe: Any) -> Model:
-    """RETURNS (Model): What takes a listener's place: the encoder, in the form that the listener's model reads."""
+    """Make the model that takes a listener's place: the encoder, in the form that the listener's model reads."""
     return make_stock_encoder(encoder) if isinstance(listener, AdoptedListener) else encoder
 
 
 def replace_listener_cfg(encoder_cfg: Dict[str, Any], listener_cfg: Dict[str, Any]) -> Dict[str, Any]:
-    """RETURNS (Dict[str, Any]): Config of what takes a listener's place."""
+    """Make the config of the model that takes a listener's place."""
     if listener_cfg["@architectures"] != STOCK_LISTENER:
         return dict(encoder_cfg)
     config = {key: listener_cfg[key] for key in ("pooling", "grad_factor")}

@@ -10,8 +10,9 @@ from spacy.tokens import Doc
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ...arrays import Ints1d
-from ...errors import Errors, Warnings
-from ...layers.encoded import DocWindows
+from ...errors import Errors, Warnings, check_number
+from ...layers.layout import DocWindows
+from ...layers.segments import expand_ranges
 from .encoder import find_query_key, max_positions
 
 _NO_LIMIT = 512
@@ -20,7 +21,7 @@ _MIN_WINDOW = 4
 
 @dataclass(frozen=True)
 class WindowPlan:
-    """How an encoder's input is made.
+    """How documents are cut into windows for an encoder.
 
     window (int): Word pieces in a window, without special pieces.
     overlap (int): Word pieces that neighbouring windows share at least.
@@ -43,8 +44,7 @@ def plan_windows(
     overlap (int): Word pieces that neighbouring windows share.
     RAISES (ValueError): If the window is too small, or the overlap negative: pieces between windows would be lost.
     """
-    if overlap < 0:
-        raise ValueError(Errors.R206.format(name=name, setting="overlap", expected="0 or more", value=overlap))
+    check_number("overlap", overlap, least=0, where=name)
     most = max_positions(transformer) or sys.maxsize
     if not window and (most == sys.maxsize or find_query_key(transformer) is None):
         window = _NO_LIMIT
@@ -57,7 +57,7 @@ def plan_windows(
 
 
 def special_pieces(tokenizer: PreTrainedTokenizerBase) -> Tuple[Tuple[int, ...], Tuple[int, ...]]:
-    """RETURNS (Tuple[Tuple[int, ...], Tuple[int, ...]]): Special pieces that belong before and after a text."""
+    """Find the special pieces that belong before and after a text."""
     # `build_inputs_with_special_tokens` does not know those of tokenizers that are all in their tokenizer.json.
     whole, bare = (
         tokenizer("a b c", add_special_tokens=special, padding=False, truncation=False)["input_ids"]
@@ -67,7 +67,7 @@ def special_pieces(tokenizer: PreTrainedTokenizerBase) -> Tuple[Tuple[int, ...],
     return tuple(whole[:at]), tuple(whole[at + len(bare) :])
 
 
-def tokenize(
+def tokenize_docs(
     tokenizer: PreTrainedTokenizerBase, docs: Sequence[Doc], name: str
 ) -> List[Tuple[List[int], Ints1d, Ints1d]]:
     """Split Docs into word pieces, never truncated or padded, whatever the tokenizer's saved settings say.
@@ -109,7 +109,7 @@ def _tokenize_slow(tokenizer: PreTrainedTokenizerBase, doc: Doc) -> Tuple[List[i
     whole = doc.text
     before = ""  # the token before, if no white space is between
     for token in doc:
-        text = token.text.strip(" ")  # a space goes with the piece behind it
+        text = token.text.strip(" ")  # a space goes with the piece after it
         follows_space = token.idx > 0 and whole[token.idx - 1] == " "
         pieces = tokenizer.tokenize(f" {text}" if follows_space and text else text)
         if before and text:
@@ -123,7 +123,7 @@ def _tokenize_slow(tokenizer: PreTrainedTokenizerBase, doc: Doc) -> Tuple[List[i
 
 
 def cut_windows(n_pieces: int, token_first: Ints1d, token_last: Ints1d, plan: WindowPlan) -> DocWindows:
-    """Lay windows of even distance over a document, and choose for each token the one where it lies most central.
+    """Cover a document with evenly spaced windows, and choose for each token the one with the middle closest to it.
 
     n_pieces (int): Word pieces of the document.
     token_first, token_last (Ints1d): Pieces [first, last) of each token. Shape (T,).
@@ -137,30 +137,39 @@ def cut_windows(n_pieces: int, token_first: Ints1d, token_last: Ints1d, plan: Wi
         n_windows = 1 + -(-(n_pieces - plan.window) // stride)
         first = numpy.linspace(0, n_pieces - plan.window, n_windows).astype("int64")
         last = first + plan.window
-    piece_window = numpy.zeros(n_pieces, dtype="int64")
-    if len(first) > 1:
-        # All pieces of a token take one window; pieces outside any token stand for themselves.
-        centre = numpy.arange(n_pieces) + 0.5
-        owner = numpy.flatnonzero(token_last > token_first)
-        for_token = (token_first[owner] + token_last[owner]) / 2
-        spread = numpy.repeat(for_token, token_last[owner] - token_first[owner])
-        length = token_last[owner] - token_first[owner]
-        members = numpy.repeat(token_first[owner], length) + (
-            numpy.arange(length.sum()) - numpy.repeat(numpy.cumsum(length) - length, length)
-        )
-        centre[members] = spread
-        middle = (first + last) / 2
-        piece_window = numpy.abs(centre[:, None] - middle[None]).argmin(1)
-        # A token longer than the overlap may reach beyond that window: then each piece takes one that holds it.
-        index = numpy.arange(n_pieces)
-        outside = (index < first[piece_window]) | (index >= last[piece_window])
-        piece_window[outside] = numpy.abs(index[outside, None] + 0.5 - middle[None]).argmin(1)
+    home = choose_windows(n_pieces, token_first, token_last, first, last)
     special = len(plan.prefix) + len(plan.suffix)
-    return DocWindows(token_first, token_last, first, last, piece_window, last - first + special, len(plan.prefix))
+    return DocWindows(token_first, token_last, first, last, home, last - first + special, len(plan.prefix))
+
+
+def choose_windows(n_pieces: int, token_first: Ints1d, token_last: Ints1d, first: Ints1d, last: Ints1d) -> Ints1d:
+    """Choose the window whose vector each piece takes. Windows [0, 5) and [3, 8), middles 2.5 and 5.5:
+
+        piece:   0    1    2    3    4    5    6    7
+        token:   a    a    b    c    c    d    e    e
+        centre:  1    1    2.5  4    4    5.5  7    7     (of the piece's token)
+        window:  0    0    0    0    0    1    1    1     (4 is as far from both: the first)
+
+    first, last (Ints1d): Pieces [first, last) of each window. Shape (windows,).
+    RETURNS (Ints1d): Shape (n_pieces,).
+    """
+    if len(first) < 2:
+        return numpy.zeros(n_pieces, dtype="int64")
+    # All pieces of a token take one window; pieces outside any token stand for themselves.
+    centre = numpy.arange(n_pieces) + 0.5
+    members, token = expand_ranges(token_first, token_last)
+    centre[members] = (token_first[token] + token_last[token]) / 2
+    middle = (first + last) / 2
+    home = numpy.abs(centre[:, None] - middle[None]).argmin(1)
+    # A token longer than the overlap may reach beyond that window: then each piece takes one that holds it.
+    index = numpy.arange(n_pieces)
+    outside = (index < first[home]) | (index >= last[home])
+    home[outside] = numpy.abs(index[outside, None] + 0.5 - middle[None]).argmin(1)
+    return home
 
 
 def window_ids(ids: Sequence[int], windows: DocWindows, plan: WindowPlan) -> List[List[int]]:
-    """RETURNS (List[List[int]]): Piece ids of each window, special ones included."""
+    """List the piece ids of each window, special ones included."""
     return [
         [*plan.prefix, *ids[first:last], *plan.suffix] for first, last in zip(windows.window_first, windows.window_last)
     ]

@@ -3,9 +3,8 @@
 import contextlib
 from collections import defaultdict
 from dataclasses import dataclass
-from itertools import product
+from itertools import chain, product
 from typing import (
-    AbstractSet,
     Any,
     Callable,
     Collection,
@@ -26,15 +25,16 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
 
+from ..doc.layers import has_clusters, has_mentions
 from ..doc.places import Places
 from ..doc.records import has_relations
 from ..doc.sets import cluster_set, mention_set, triple_scores, triple_set
 from ..errors import Errors
+from ..finding import find_component
+from ..pipeline.docre_pipe import DocrePipe
 from ..scoring.calibration import calibration_error, fit_temperature, logit, sigmoid
 from ..scoring.counts import Counts, Tally, add_up, as_dict, compare
 from ..scoring.relations import count_above
-from .docre_pipe import DocrePipe
-from .finding import find_component
 
 Grid = Sequence[float]
 Cell = Tuple[Optional[float], ...]  # thresholds of mentions, clusters (None where they are given) and relations
@@ -96,49 +96,77 @@ def tune_thresholds(
     progress (Callable): Wraps the batches, to show a progress bar.
     RAISES (ValueError): If a component is missing.
     """
-    places = Places.of_pipeline(nlp)
-    mentions = None if "mentions" in given else find_component(nlp, "docre_mentions")
-    clusters = None if "clusters" in given else find_component(nlp, "docre_clusters")
-    types = None if "types" in given else find_component(nlp, "docre_types")
-    relations = find_component(nlp, "docre_relations")
+    search = _Search(nlp, given, mention_grid, cluster_grid, relation_grid)
     sums: Dict[Hashable, Counts] = {}
-    judged: DefaultDict[Cell, List[Tuple[float, bool]]] = defaultdict(list)
-    with contextlib.ExitStack() as settings:
-        for pipe in (mentions, clusters):
-            if pipe is not None:
-                settings.enter_context(pipe.with_settings())
-        everything = {"threshold": min(relation_grid), "alpha": 0.5, "temperature": 1.0, "evidence_mass": 0.0}
-        settings.enter_context(relations.with_settings(**everything))
+    with search.restoring_settings():
         for batch in progress(list(_batches(examples, batch_size))):
-            tallies: List[Tally] = []
-            pipes = [pipe for pipe in (mentions, clusters, types, relations) if pipe is not None]
-            with encode_once(nlp, batch, pipes) as docs:
-                for m in _decodings(mentions, docs, mention_grid):
-                    tallies += [{("m", m): compare(*_both(mention_set, eg, places))} for eg in batch]
-                    for c in _decodings(clusters, docs, cluster_grid):
-                        for pipe in (types, relations):
-                            if pipe is not None:
-                                pipe.set_annotations(docs, pipe.predict(docs))
-                        for eg in batch:
-                            tallies.append({("c", m, c): compare(*_both(cluster_set, eg, places))})
-                            if has_relations(eg.reference, places):
-                                counts = count_above(eg, places, relation_grid)
-                                tallies.append({("r", m, c, r): count for r, count in counts.items()})
-                                judged[m, c].extend(_judge(eg, places))
-            sums = add_up([sums, *tallies])
-    tried: Tuple[Sequence[Optional[float]], ...] = (
-        [None] if mentions is None else mention_grid,
-        [None] if clusters is None else cluster_grid,
-    )
-    cells: List[Cell] = list(product(*tried, relation_grid))
-    scores = {cell: f1(sums, "r", *cell) for cell in cells}
+            sums = add_up(chain([sums], search.count(batch)))
+    entity_cells: List[Cell] = list(product(search.tried_mentions, search.tried_clusters))
+    scores: Dict[Cell, float] = {(*cell, r): f1(sums, "r", *cell, r) for cell in entity_cells for r in relation_grid}
     return TuningResult(
-        best=max(cells, key=lambda cell: (scores[cell], -sum(abs(t - 0.5) for t in cell if t is not None))),
+        best=max(scores, key=lambda cell: (scores[cell], -sum(abs(t - 0.5) for t in cell if t is not None))),
         relations=scores,
-        mentions={m: f1(sums, "m", m) for m in tried[0]},
-        clusters={cell: f1(sums, "c", *cell) for cell in product(*tried)},
-        judged=dict(judged),
+        mentions={m: f1(sums, "m", m) for m in search.tried_mentions},
+        clusters={cell: f1(sums, "c", *cell) for cell in entity_cells},
+        judged=dict(search.judged),
     )
+
+
+class _Search:
+    """Annotates documents with one combination of thresholds after the other, and counts as the scorers do."""
+
+    def __init__(
+        self, nlp: Language, given: Collection[str], mention_grid: Grid, cluster_grid: Grid, relation_grid: Grid
+    ) -> None:
+        def find(layer: str) -> Any:
+            return None if layer in given else find_component(nlp, f"docre_{layer}")
+
+        self.nlp = nlp
+        self.places = Places.of_pipeline(nlp)
+        self.mentions, self.clusters, self.types = (find(layer) for layer in ("mentions", "clusters", "types"))
+        self.relations = find_component(nlp, "docre_relations")
+        self.pipes = [p for p in (self.mentions, self.clusters, self.types, self.relations) if p is not None]
+        self.tried_mentions: Sequence[Optional[float]] = mention_grid if self.mentions else [None]
+        self.tried_clusters: Sequence[Optional[float]] = cluster_grid if self.clusters else [None]
+        self.relation_grid = relation_grid
+        self.judged: DefaultDict[Cell, List[Tuple[float, bool]]] = defaultdict(list)
+
+    @contextlib.contextmanager
+    def restoring_settings(self) -> Iterator[None]:
+        """Let the relation component report all that any threshold keeps, and restore all settings at the end."""
+        everything = {"threshold": min(self.relation_grid), "alpha": 0.5, "temperature": 1.0, "evidence_mass": 0.0}
+        with contextlib.ExitStack() as stack:
+            for pipe in self.pipes:
+                stack.enter_context(pipe.with_settings(**everything if pipe is self.relations else {}))
+            yield
+
+    def count(self, batch: List[Example]) -> Iterator[Tally]:
+        """YIELDS (Tally): Counts of a document, by layer and thresholds."""
+        with encode_once(self.nlp, batch, self.pipes) as docs:
+            for m in _decodings(self.mentions, docs, self.tried_mentions):
+                yield from (self.count_mentions(eg, m) for eg in batch)
+                for c in _decodings(self.clusters, docs, self.tried_clusters):
+                    for pipe in (self.types, self.relations):
+                        if pipe is not None:
+                            pipe.set_annotations(docs, pipe.predict(docs))
+                    yield from (self.count_cell(eg, (m, c)) for eg in batch)
+
+    def count_mentions(self, example: Example, m: Optional[float]) -> Tally:
+        if not has_mentions(example.reference, self.places):
+            return {}
+        predicted, gold = (mention_set(doc, self.places) for doc in (example.predicted, example.reference))
+        return {("m", m): compare(predicted, gold)}
+
+    def count_cell(self, example: Example, cell: Cell) -> Tally:
+        tally: Tally = {}
+        if has_clusters(example.reference, self.places):
+            predicted, gold = (cluster_set(doc, self.places) for doc in (example.predicted, example.reference))
+            tally[("c", *cell)] = compare(predicted, gold)
+        if has_relations(example.reference, self.places):
+            counts = count_above(example, self.places, self.relation_grid)
+            tally.update({("r", *cell, r): count for r, count in counts.items()})
+            self.judged[cell].extend(_judge(example, self.places))
+        return tally
 
 
 def f1(sums: Mapping[Hashable, Counts], *key: Any) -> float:
@@ -193,12 +221,9 @@ def _judge(example: Example, places: Places) -> Iterator[Tuple[float, bool]]:
             yield score, (head, label, tail) in gold
 
 
-def _both(layer: Callable[..., AbstractSet], example: Example, places: Places) -> Tuple[AbstractSet, AbstractSet]:
-    """RETURNS (Tuple[AbstractSet, AbstractSet]): A layer of the predicted and the reference Doc."""
-    return layer(example.predicted, places), layer(example.reference, places)
-
-
-def _decodings(pipe: Optional[DocrePipe], docs: List[Doc], grid: Grid) -> Iterator[Optional[float]]:
+def _decodings(
+    pipe: Optional[DocrePipe], docs: List[Doc], grid: Sequence[Optional[float]]
+) -> Iterator[Optional[float]]:
     """Score the Docs once, and annotate them with one threshold after the other; None where nothing is to be found."""
     if pipe is None:
         yield None

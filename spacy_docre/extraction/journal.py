@@ -1,4 +1,4 @@
-"""What `extract` keeps beside its output: what is done already, and of what a complete file was made."""
+"""The files beside an output of `extract`: what is done already, and of what a complete file was made."""
 
 import hashlib
 import json
@@ -6,22 +6,22 @@ from collections import Counter
 from pathlib import Path
 from typing import IO, Any, Callable, Dict, Iterable, Iterator, Optional, Tuple
 
-import typer
 from spacy.language import Language
 
 from ..errors import Errors
 from ..writers.facts import Record
+from ..writers.formats import Write
 from .texts import Text
 
 CHUNK = 1 << 20  # bytes
 
-# From documents, and their number where it is known, to records.
-Run = Callable[[Iterable[Text], Optional[int]], Iterator[Record]]
+Run = Callable[[Iterable[Text]], Iterator[Record]]
+Done = Counter[Tuple[str, str]]  # keys of texts
 
 
 class Journal:
-    """The files beside an output. The first outlives a killed process and goes when the output is complete, then the
-    second comes.
+    """The files beside an output: `.unfinished` outlives a killed process; `.origin` takes its place once the output is
+    complete.
 
     out (Path): The output.
     """
@@ -31,20 +31,16 @@ class Journal:
         self.unfinished = out.with_name(out.name + ".unfinished")
         self.origin = out.with_name(out.name + ".origin")
 
-    def write(self, run: Run, texts: Iterable[Text], total: Optional[int], made_by: Dict[str, str]) -> Dict[str, Any]:
-        """Write records as they come behind what is there. Each whole line outlives the process.
+    def write(self, run: Run, texts: Iterable[Text], made_by: Dict[str, str], done: Done) -> Dict[str, Any]:
+        """Append records as they come. Each whole line outlives the process.
 
         run (Run): From texts to records.
         texts (Iterable[Text]): The documents, those that are done among them.
-        total (Optional[int]): Their number.
         made_by (Dict[str, str]): See `identify`.
+        done (Done): What `read_done` has found. It is used up.
         RETURNS (Dict[str, Any]): What was written: `documents`, their number, and `texts`, a digest of all texts.
-        RAISES (ValueError): If the file is of another pipeline.
         """
-        done = self.read_done(made_by)
         n_done = done.total()
-        if n_done:
-            typer.echo(f"{count_documents(n_done)} done already.", err=True)
         digest = hashlib.sha1()
 
         def left() -> Iterator[Text]:
@@ -58,16 +54,18 @@ class Journal:
         with self.unfinished.open("a", encoding="utf8", newline="\n") as file:
             if not file.tell():
                 write_line(file, made_by)
-            for record in run(left(), None if total is None else max(total - n_done, 0)):
-                n_done += write_line(file, record)
+            for record in run(left()):
+                write_line(file, record)
+                n_done += 1
         return {"documents": n_done, "texts": digest.hexdigest()}
 
-    def read_done(self, made_by: Dict[str, str]) -> "Counter[Tuple[str, str]]":
+    def read_done(self, made_by: Dict[str, str]) -> Done:
         """Cut off a line that was not finished, and count the documents before it.
 
+        RETURNS (Done): How often each text is done.
         RAISES (ValueError): If the file is of another pipeline.
         """
-        done: Counter[Tuple[str, str]] = Counter()
+        done: Done = Counter()
         if not self.unfinished.exists():
             return done
         with self.unfinished.open("rb+") as file:
@@ -93,8 +91,8 @@ class Journal:
         made_by (Dict[str, str]): See `identify`.
         settings (Dict[str, Any]): What else a complete output depends on.
         RETURNS (Optional[Dict[str, Any]]): What is known of the output if it is complete; None if there is work to do.
-        RAISES (ValueError): If it was made of other documents, by another pipeline or with other settings, or nobody
-            knows of what.
+        RAISES (ValueError): If it was made of other documents, by another pipeline or with other settings, or if its
+            origin is not known.
         """
         if self.unfinished.exists():
             self._check_done(self.read_done(made_by), texts)
@@ -113,7 +111,7 @@ class Journal:
                 self._refuse(f"it is complete, and was made with {name} {known.get(name)}, not {value}")
         return known
 
-    def finish(self, write: Callable[[Iterable[Record], Path], None], min_score: float, origin: Dict[str, Any]) -> None:
+    def finish(self, write: Write, min_score: float, origin: Dict[str, Any]) -> None:
         """Make the output of what is done. There is never half a file under its name.
 
         write (Callable[[Iterable[Record], Path], None]): Writes records to a file.
@@ -148,7 +146,7 @@ class Journal:
         if known.get("weights") != made_by["weights"]:
             self._refuse(f"it was made by {made_by['pipeline']} with other weights or settings")
 
-    def _check_done(self, done: "Counter[Tuple[str, str]]", texts: Iterable[Text]) -> None:
+    def _check_done(self, done: Done, texts: Iterable[Text]) -> None:
         total, names = done.total(), {name for name, _ in done}
         done -= Counter(text.key for text in texts if text.name in names)
         if done:
@@ -160,13 +158,16 @@ class Journal:
 
 
 def identify(nlp: Language, in_path: str) -> Dict[str, str]:
-    """RETURNS (Dict[str, str]): Name and version of the pipeline, a digest of its files, and where texts come from."""
+    """Say what a run is made by.
+
+    RETURNS (Dict[str, str]): Name and version of the pipeline, a digest of its files, and where texts come from.
+    """
     name = "{lang}_{name} {version}".format(**{**nlp.meta, "name": nlp.meta.get("name") or "pipeline"})
     return {"pipeline": name, "weights": digest_folder(nlp.path) if nlp.path else "", "input": in_path}
 
 
 def digest_folder(folder: Path) -> str:
-    """RETURNS (str): A digest of the names and contents of all files."""
+    """Compute a digest of the names and contents of all files, compiled Python left out."""
     digest = hashlib.sha1()
     for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix != ".pyc"):
         digest.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
@@ -183,15 +184,14 @@ def watch(texts: Iterable[Text], digest: Any) -> Iterator[Text]:
         yield text
 
 
-def write_line(file: IO[str], record: Dict[str, Any]) -> bool:
-    """Write a record so that it is there should the process end. RETURNS (bool): True."""
+def write_line(file: IO[str], record: Dict[str, Any]) -> None:
+    """Write a record so that it outlives the process."""
     file.write(json.dumps(record, ensure_ascii=False) + "\n")
     file.flush()
-    return True
 
 
 def drop_weak(record: Record, min_score: float) -> Record:
-    """RETURNS (Record): The same without relations that score less."""
+    """Leave out the relations of a record that score less."""
     relations = [relation for relation in record.get("relations", []) if relation["score"] >= min_score]
     return {**record, "relations": relations}
 

@@ -4,8 +4,8 @@ from typing import Any, Callable, Dict, Union
 
 from spacy.language import Language
 
-from ..errors import Errors
-from .phases import PhasedRelations
+from ..errors import check
+from ..pipeline.phases import PhasedRelations
 
 
 def create_em_schedule(
@@ -18,10 +18,8 @@ def create_em_schedule(
     phase (Union[int, str]): Length of an E or M phase: "epoch", or a number of steps.
     RAISES (ValueError): If phase is neither.
     """
-    if isinstance(phase, str) and phase != "epoch" or isinstance(phase, int) and phase < 1:
-        raise ValueError(
-            Errors.R310.format(setting="phase", expected='"epoch" or a number of steps above 0', value=phase)
-        )
+    is_length = phase == "epoch" if isinstance(phase, str) else phase > 0
+    check("phase", is_length, '"epoch" or a number of steps above 0', phase, where="spacy-docre.em_schedule.v1")
 
     def before_update(nlp: Language, info: Dict[str, Any]) -> None:
         pipe = nlp.get_pipe(component)

@@ -50,7 +50,7 @@ def create_init_from(path: Optional[str]) -> Callable[[Language], None]:
 
 
 def layer_shapes(model: Model) -> List[Dict[str, Tuple[int, ...]]]:
-    """RETURNS (List[Dict[str, Tuple[int, ...]]]): Names and shapes of the weights of each torch module."""
+    """List the names and shapes of the weights of each torch module."""
     modules = [shim._model for node in model.walk() for shim in node.shims]
     return [{} if m is None else {name: tuple(t.shape) for name, t in m.state_dict().items()} for m in modules]
 

@@ -1,4 +1,4 @@
-"""Texts that a command reads: files, folders, lines, standard input."""
+"""Read texts: files, folders, lines, standard input."""
 
 import codecs
 import hashlib
@@ -117,5 +117,5 @@ def _read_jsonl(name: str, lines: Iterable[bytes], failures: Failures) -> Iterat
 
 
 def make_printable(name: Any) -> str:
-    """RETURNS (str): A name without lone surrogates, which names of files and JSON may have and no file can hold."""
+    """Escape lone surrogates, which names of files and JSON may have but no file can hold."""
     return str(name).encode("utf8", "backslashreplace").decode("utf8")

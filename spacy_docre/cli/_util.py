@@ -1,0 +1,105 @@
+"""What the commands share: the application, arguments and options, how a pipeline is loaded, how errors are shown."""
+
+import contextlib
+from functools import partial
+from pathlib import Path
+from typing import Any, Iterator, List, Optional
+
+import spacy
+import srsly
+import typer
+from spacy.cli._util import import_code
+from spacy.language import Language
+from tqdm import tqdm
+
+from ..doc.layers import LAYERS
+from ..errors import Errors
+
+app = typer.Typer(
+    name="spacy_docre",
+    help="Document-level relation extraction in spaCy.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.callback()
+def main() -> None:
+    """Document-level relation extraction in spaCy."""
+
+
+# Arguments and options of several commands
+
+_PIPELINE = "Installed pipeline or folder."
+MODEL = typer.Argument(..., metavar="MODEL", help=_PIPELINE)
+MODEL_OPTION = typer.Option("en_docre", "--model", "-m", help=_PIPELINE)
+CODE = typer.Option(None, "--code", "-c", help="Python file that registers heads or losses of your own.")
+CORPUS = typer.Argument(..., metavar="CORPUS", help="Gold documents: .spacy, our .jsonl, a folder, several by commas.")
+OUT_CORPUS = typer.Argument(..., metavar="OUT", help="File to write (.spacy or .jsonl), or a folder for .spacy shards.")
+GIVEN = typer.Option("", "--given", help=f"Gold layers to start from, by commas: {', '.join(LAYERS)}.")
+PLACES = typer.Option(
+    "",
+    "--places",
+    help="Where documents keep their layers, if not in the usual places: a prefix, or names as in "
+    "mentions=KEY,clusters=PREFIX,relations=ATTR,entities=ATTR.",
+)
+REL_INFO = typer.Option(None, "--rel-info", help="JSON object from relation id to readable name.")
+JSON = typer.Option(None, "--json", metavar="OUT", help="Write all figures to this file.")
+SEED = typer.Option(0, "--seed", min=0, help="What is drawn at random: the same seed draws the same.")
+LIMIT = typer.Option(0, "--limit", min=0, help="Number of documents; 0 for all.")
+BATCH_SIZE = typer.Option(None, "--batch-size", min=1, help="Documents in a batch; the pipeline's own by default.")
+BATCH_SIZE_16 = typer.Option(16, "--batch-size", min=1, help="Documents in a batch.")
+GPU_ID = typer.Option(-1, "--gpu-id", "-g", help="GPU to use; -1 for the CPU.")
+
+
+def split_names(names: str) -> List[str]:
+    """Split what an option takes by commas."""
+    return [name.strip() for name in names.split(",") if name.strip()]
+
+
+# What commands do
+
+# On stderr, as results go to stdout; work that is done at once shows no bar.
+show_progress = partial(tqdm, unit=" docs", delay=0.5)
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write a file of JSON, and the folders above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    srsly.write_json(path, data)
+
+
+@contextlib.contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Print an expected error as one line and leave with exit code 1."""
+    try:
+        yield
+    except (ValueError, OSError) as e:
+        typer.echo(" ".join(str(e).split()), err=True)
+        raise typer.Exit(1) from None
+
+
+def use_gpu(gpu_id: int) -> None:
+    """Let models that are loaded from now on run on a GPU, unless its number is negative."""
+    if gpu_id >= 0:
+        spacy.require_gpu(gpu_id)
+
+
+def load_pipeline(model: str, code: Optional[Path] = None) -> Language:
+    """Load an installed package or a folder.
+
+    code (Optional[Path]): Python file to import before.
+    RETURNS (Language): The pipeline.
+    RAISES (ValueError): If nothing has that name, or it is a packed file or an unzipped one.
+    """
+    import_code(code)
+    path = Path(model)
+    if spacy.util.is_package(model):
+        return spacy.load(model)
+    if path.is_file() or (path / "manifest.json").is_file():
+        raise ValueError(Errors.R158.format(model=model))
+    if not (path / "config.cfg").is_file():
+        raise ValueError(Errors.R155.format(model=model))
+    return spacy.load(path)

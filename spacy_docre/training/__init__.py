@@ -1,0 +1,1 @@
+"""What comes before and after a training: configs, corpora changed for it."""
