@@ -141,8 +141,8 @@ def lay_out(pairs: Sequence[Tuple[int, int]], widths: Mapping[int, float]) -> Tu
     parts = sorted(networkx.connected_components(graph), key=lambda part: (-len(part), min(part)))
     nodes: Dict[int, Point] = {}
     x, y, row, right = *MARGIN, 0.0, 0.0
-    # Parts lie side by side like words, and a new row begins where MAX_WIDTH would be passed. Of three parts 500, 200 and
-    # 300 wide, the first two make a row, and the third begins the next one, below the higher of the two.
+    # Parts lie side by side like words in a text of MAX_WIDTH. Of three parts 500, 200 and 300 wide, the first two make
+    # a row, and the third begins the next row, below the higher of the two.
     for part in parts:
         members = sorted(part)
         boxes = numpy.array([(max(widths[node], 2 * RADIUS) + GAP[0], NAME[1] - NAME[0] + GAP[1]) for node in members])
@@ -208,8 +208,7 @@ def spread(graph: Any, members: Sequence[int]) -> Floats2d:
     places = numpy.array([found[node] for node in members])
     places -= places.mean(0)
     places = places @ numpy.linalg.eigh(places.T @ places)[1][:, ::-1]  # the longest axis first
-    # Three nodes at x = 0, 1, 10: `even` is 0, 0.1, 1, and `rank` (used from seven nodes on) 0, 0.5, 1; their mean leaves
-    # 0, 0.3, 1.
+    # Of nodes at x = 0, 1, 10, `even` is 0, 0.1, 1, and `rank` 0, 0.5, 1 (from seven nodes on); the mean is 0, 0.3, 1.
     low, extent = places.min(0), numpy.ptp(places, axis=0)
     even = numpy.where(extent > 1e-6, (places - low) / numpy.maximum(extent, 1e-6), 0.5)
     rank = places.argsort(0, kind="stable").argsort(0) / (len(members) - 1) if len(members) > 6 else even
