@@ -93,10 +93,12 @@ def test_components_that_work_together_are_one_set():
 
 
 def test_two_sets_of_components():
-    """What stands with most names comes first, and the earlier of two that name as many."""
+    """The set that names most comes first, and the earlier of two that name as many. A pipeline's own places are those
+    of its last relations."""
     sets = [only(p, *fields) for p in (DEFAULT, PRESS) for fields in (("mentions", *RELATIONS), CLUSTERS, MENTIONS)]
     assert find_places(build(*sets)) == [DEFAULT, PRESS]
-    assert find_places(build(*sets[::-1])) == [PRESS, DEFAULT] and Places.of_pipeline(build(*sets[::-1])) == PRESS
+    assert find_places(build(*sets[::-1])) == [PRESS, DEFAULT]
+    assert Places.of_pipeline(build(*sets)) == PRESS and Places.of_pipeline(build(*sets[::-1])) == DEFAULT
 
 
 def test_disabled_components_do_not_count():
