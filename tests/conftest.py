@@ -18,7 +18,7 @@ from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 from thinc.api import Config
 
-from spacy_docre.attributes import get_relation_data
+from spacy_docre.doc.records import get_relation_data
 from spacy_docre.readers.jsonl import read_jsonl
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from pages import Reader, read_blocks, split_commands
-from spacy_docre.attributes import get_relation_data
+from spacy_docre.doc.records import get_relation_data
 from spacy_docre.readers.jsonl import read_jsonl
 
 ROOT = Path(__file__).resolve().parents[1]

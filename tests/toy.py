@@ -9,8 +9,9 @@ import spacy
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 
-from spacy_docre.attributes import set_clusters, set_mentions, set_relations
 from spacy_docre.batches import EntityBatch, PairBatch, SpanBatch
+from spacy_docre.doc.layers import set_clusters, set_mentions
+from spacy_docre.doc.views import set_relations
 
 Span = Tuple[int, int]
 

@@ -7,15 +7,13 @@ import numpy
 from spacy.attrs import LENGTH, SPACY
 from spacy.tokens import Doc
 
-from ..arrays import SpanIndices
+from ..arrays import Ints1d, SpanIndices
 from ..errors import Errors
 from .notes import get_title
 
 
-def token_offsets(doc: Doc) -> Tuple[numpy.ndarray, numpy.ndarray]:
-    """RETURNS (Tuple[numpy.ndarray, numpy.ndarray]): First character of each token, and the one after its last.
-    Shape (T,) each.
-    """
+def token_offsets(doc: Doc) -> Tuple[Ints1d, Ints1d]:
+    """RETURNS (Tuple[Ints1d, Ints1d]): First character of each token, and the one after its last. Shape (T,) each."""
     if not len(doc):
         return numpy.zeros(0, dtype="int64"), numpy.zeros(0, dtype="int64")
     array = doc.to_array([LENGTH, SPACY]).astype("int64")
@@ -41,6 +39,8 @@ def align_spans(reference: Doc, predicted: Doc, spans: Sequence[SpanIndices]) ->
     ref_starts, ref_ends = token_offsets(reference)
     starts, ends = token_offsets(predicted)
     start_chars, end_chars = ref_starts[indices[:, 0]], ref_ends[indices[:, 1] - 1]
+    # "Oslo's" may be two tokens of the predicted Doc: starts 0, 4 and ends 4, 6. The characters [0, 6) begin at its
+    # first token and end at its second; [2, 6) begin at no token, so this span does not fit.
     first = numpy.searchsorted(starts, start_chars)
     last = numpy.searchsorted(ends, end_chars)
     n = len(predicted) - 1

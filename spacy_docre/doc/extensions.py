@@ -48,6 +48,6 @@ def _install_view(field: str, attr: str, getter: Any, setter: Any) -> None:
         Doc.set_extension(attr, getter=getter, setter=setter)
         return
     existing: Any = Doc.get_extension(attr)[2]
-    # One of ours that reads other clusters is as much in the way as another package's.
+    # An extension of ours that reads other clusters is a conflict as well, like one of another package.
     if type(existing) is not type(getter) or existing.places.clusters != getter.places.clusters:
         warnings.warn(Warnings.RW04.format(attr=attr, setting=SETTINGS[field]), stacklevel=3)

@@ -1,4 +1,4 @@
-"""What a Doc says of itself beside its layers: its title, the layers it was given, what was not looked at."""
+"""Notes on a Doc beside its layers: its title, the layers that it was given, what was skipped."""
 
 from spacy.tokens import Doc
 

@@ -42,7 +42,7 @@ class Places:
 
     @classmethod
     def of_pipeline(cls, nlp: Language) -> "Places":
-        """RETURNS (Places): Where a pipeline's relations are, and what they are found from; see `find_relations`."""
+        """Read the places of the component that finds a pipeline's relations; see `find_relations`."""
         relations = find_relations(nlp)
         return find_places(nlp)[0] if relations is None else cls.of(relations.cfg)
 

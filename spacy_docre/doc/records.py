@@ -1,4 +1,4 @@
-"""Relations on a Doc as plain data, which survives whatever becomes of the Doc; the views are built from it."""
+"""Relations on a Doc as plain data, which is stored and copied with the Doc; the views are built from it."""
 
 from typing import Iterable, List, Optional, Sequence, Tuple, TypedDict
 
@@ -63,7 +63,7 @@ def relation_record(
 
 
 def _register(places: Places) -> str:
-    """RETURNS (str): The Doc extension that holds relation data, registered if need be."""
+    """Register the Doc extension that holds relation data, unless it is there. RETURNS (str): Its name."""
     if not Doc.has_extension(places.relation_data):
         Doc.set_extension(places.relation_data, default=None)
     return places.relation_data
@@ -72,8 +72,8 @@ def _register(places: Places) -> str:
 def get_relation_data(doc: Doc, places: Places = DEFAULT) -> Optional[List[RelationRecord]]:
     """RETURNS (Optional[List[RelationRecord]]): Stored relations, best first; None where relations were never
     annotated."""
-    data = doc._.get(_register(places))
-    return None if data is None else [dict(record) for record in data]  # type: ignore[misc]
+    data: Optional[Iterable[RelationRecord]] = doc._.get(_register(places))
+    return None if data is None else [record.copy() for record in data]
 
 
 def set_relation_data(doc: Doc, data: Optional[Iterable[RelationRecord]], places: Places = DEFAULT) -> None:

@@ -30,8 +30,8 @@ def mention_set(doc: Doc, places: Places = DEFAULT) -> Set[Offsets]:
 
 
 def entity_list(doc: Doc, places: Places = DEFAULT) -> List[TypedCluster]:
-    """RETURNS (List[TypedCluster]): Mentions and type of each entity, by cluster number, so that the indices of
-    relations point into it. A cluster without mentions is kept (empty), and so are copies.
+    """List mentions and type of each entity, by cluster number, so that the indices of relations point into it. An
+    empty cluster is kept, and so are copies.
     """
     entities = []
     for key in cluster_keys(doc, places.clusters):
@@ -56,7 +56,8 @@ def triple_set(doc: Doc, places: Places = DEFAULT) -> Set[EntityTriple]:
 
 
 def triple_scores(doc: Doc, places: Places = DEFAULT) -> Dict[EntityTriple, float]:
-    """RETURNS (Dict[EntityTriple, float]): Head, label and tail of the relations, and the highest score of each.
+    """List head, label and tail of the relations, and the highest score of each.
+
     RAISES (ValueError): If a relation names an entity that the Doc does not have.
     """
     entities = entity_list(doc, places)
@@ -87,7 +88,10 @@ def find_support(doc: Doc, places: Places = DEFAULT) -> Dict[EntityTriple, Set[O
 
 
 def find_sentences(spans: Iterable[Offsets], starts: List[int]) -> Set[int]:
-    """RETURNS (Set[int]): Numbers of the sentences that a span touches, by the sentences' first characters."""
+    """Find the numbers of the sentences that any of the spans touches.
+
+    starts (List[int]): First character of each sentence.
+    """
     found: Set[int] = set()
     for start, end in spans:
         found.update(range(bisect_right(starts, start) - 1, bisect_right(starts, end - 1)))

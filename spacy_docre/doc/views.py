@@ -1,4 +1,4 @@
-"""What users read: entities, relations and their evidence, as views built on access."""
+"""Views for users: entities, relations and their evidence, built on access."""
 
 import operator
 from dataclasses import dataclass, field
@@ -142,8 +142,7 @@ def _view(doc: Doc, record: RelationRecord, entities: Sequence[Entity], sentence
 
 
 def _find_mention(doc: Doc, entity: Entity, indices: Sequence[int]) -> Span:
-    """RETURNS (Span): The entity's mention with these token indices, so that evidence equals mentions; else a new
-    Span."""
+    """Take the entity's mention with these token indices, so that evidence equals mentions; else make a new Span."""
     start, end = indices
     for mention in entity.mentions:
         if mention.start == start and mention.end == end:

@@ -1,9 +1,10 @@
-"""One zip file of named members, read into memory with suspicion: nothing is ever extracted by name."""
+"""One zip file of named members, read into memory and checked: nothing is ever extracted by name."""
 
 import re
 import zipfile
+import zlib
 from pathlib import Path
-from typing import Dict
+from typing import Dict, Sequence
 
 from ..errors import Errors
 
@@ -41,22 +42,27 @@ def write_archive(path: Path, members: Dict[str, bytes]) -> None:
 def read_archive(path: Path) -> Dict[str, bytes]:
     """Read all members of a zip file.
 
-    RAISES (ValueError): If it is no zip file, damaged, too large, or has a member with a strange name.
+    RAISES (ValueError): If it is not a zip file, damaged, too large, or has a member with a strange name.
     """
     if not path.is_file():
         raise ValueError(Errors.R304.format(path=path, problem="no such file."))
     try:
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()
-            for info in infos:
-                if not is_safe(info.filename):
-                    raise ValueError(Errors.R152.format(path=path, member=info.filename))
-            if len({info.filename for info in infos}) < len(infos):
-                raise ValueError(Errors.R304.format(path=path, problem="it has two members of one name."))
-            if sum(info.file_size for info in infos) > MAX_BYTES:
-                raise ValueError(Errors.R304.format(path=path, problem=f"it holds more than {MAX_BYTES:,} bytes."))
+            _check_members(infos, path)
             return {info.filename: archive.read(info) for info in infos}
     except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as e:
         raise ValueError(Errors.R304.format(path=path, problem=f"{e or 'it is damaged'}.")) from e
-    except zipfile.zlib.error as e:  # type: ignore[attr-defined]
+    except zlib.error as e:
         raise ValueError(Errors.R304.format(path=path, problem=f"it is damaged ({e}).")) from e
+
+
+def _check_members(infos: Sequence[zipfile.ZipInfo], path: Path) -> None:
+    """RAISES (ValueError): If the members have strange or equal names, or are too large together."""
+    for info in infos:
+        if not is_safe(info.filename):
+            raise ValueError(Errors.R152.format(path=path, member=info.filename))
+    if len({info.filename for info in infos}) < len(infos):
+        raise ValueError(Errors.R304.format(path=path, problem="it has two members of one name."))
+    if sum(info.file_size for info in infos) > MAX_BYTES:
+        raise ValueError(Errors.R304.format(path=path, problem=f"it holds more than {MAX_BYTES:,} bytes."))

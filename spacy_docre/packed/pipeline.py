@@ -41,7 +41,7 @@ Members = Dict[str, bytes]
 
 @dataclass(frozen=True)
 class PackedComponent:
-    """What became of a component.
+    """The weights of a packed component.
 
     name (str): Its name in the pipeline.
     weights (int): Number of its weights.
@@ -56,9 +56,9 @@ class PackedComponent:
 def pack_pipeline(nlp: Language, *, name: str = "docre") -> Tuple[Members, List[PackedComponent]]:
     """Turn a trained pipeline into members of an archive, large weights as 8-bit integers.
 
-    nlp (Language): Made of docre components and of such that have no model.
+    nlp (Language): Made of docre components and of components without a model.
     name (str): Name of the pipeline, without its language.
-    RETURNS (Tuple[Members, List[PackedComponent]]): The members by name, and what became of each component.
+    RETURNS (Tuple[Members, List[PackedComponent]]): The members by name, and the weights of each component.
     RAISES (ValueError): If a component holds what can't be packed, or is not trained.
     """
     packed: List[PackedComponent] = []
@@ -145,7 +145,9 @@ def pack_component(name: str, component: Any, members: Members, packed: List[Pac
             parts["shims"][key] = {"kind": "encoder", **pack_encoder(name, shim, f"{folder}/{key}", members)}
         else:
             known = isinstance(shim, (TorchShim, HFShim))
-            problem = "it is not trained" if known else f"{type(shim).__name__} is no holder of weights of this package"
+            problem = (
+                "it is not trained" if known else f"{type(shim).__name__} does not hold weights as this package does"
+            )
             raise ValueError(Errors.R151.format(name=name, problem=problem))
         small = pack_state(state)
         members[f"{folder}/{key}.safetensors"] = save_tensors(small)
@@ -199,7 +201,7 @@ def pack_encoder(name: str, shim: HFShim, folder: str, members: Members) -> Dict
     kwargs = msg["tokenizer"].pop("kwargs", {})
     for file_name, data in msg["tokenizer"].items():
         if not TOKENIZER_FILE.fullmatch(file_name):
-            raise ValueError(Errors.R151.format(name=name, problem=f"the tokenizer's file {file_name!r} is no data"))
+            raise ValueError(Errors.R151.format(name=name, problem=f"the tokenizer's file {file_name!r} is not data"))
         if file_name == "tokenizer_config.json":  # its only paths: where the tokenizer once came from
             settings = json.loads(data)
             data = dump_json({k: strip_folders(v) if isinstance(v, str) else v for k, v in settings.items()})
@@ -238,8 +240,9 @@ def unpack_encoder(
 
 
 def plain_state(name: str, component: Any) -> Any:
-    """RETURNS (Any): State of a component without a model, as JSON data; None if it has none.
-    RAISES (ValueError): If it is more than plain settings.
+    """Turn a component without a model into JSON data; None if it has no state.
+
+    RAISES (ValueError): If its state is more than plain settings.
     """
     data = component.to_bytes() if hasattr(component, "to_bytes") else b""
     state = srsly.msgpack_loads(data) if data else None
@@ -251,8 +254,8 @@ def plain_state(name: str, component: Any) -> Any:
 
 
 def tokenizer_to_json(nlp: Language) -> Dict[str, Any]:
-    """RETURNS (Dict[str, Any]): Patterns and exceptions of spaCy's tokenizer. JSON keys are text, so the attributes of
-    an exception's tokens become pairs."""
+    """Turn the patterns and exceptions of spaCy's tokenizer into JSON data. JSON keys are text, so the attributes of an
+    exception's tokens become pairs."""
     if not isinstance(nlp.tokenizer, Tokenizer):
         raise ValueError(Errors.R151.format(name="tokenizer", problem=f"it is a {type(nlp.tokenizer).__name__}"))
     msg = srsly.msgpack_loads(nlp.tokenizer.to_bytes(exclude=["vocab"]))
@@ -269,7 +272,7 @@ def tokenizer_from_json(nlp: Language, msg: Dict[str, Any]) -> None:
 
 
 def clean_config(config: Config) -> Config:
-    """RETURNS (Config): A copy in which absolute paths, of encoders and data, have lost their folders."""
+    """Copy a config, and take the folders off the absolute paths of encoders and data."""
 
     def clean(value: Any) -> Any:
         if isinstance(value, dict):
@@ -280,12 +283,12 @@ def clean_config(config: Config) -> Config:
 
 
 def strip_folders(value: str) -> str:
-    """RETURNS (str): The last part of an absolute path; any other text as it is."""
+    """Take the last part of an absolute path; any other text stays as it is."""
     return re.split(r"[\\/]", value.rstrip("\\/"))[-1] if len(value) > 1 and ABSOLUTE.fullmatch(value) else value
 
 
 def read_meta(meta: Dict[str, Any], path: Path) -> Dict[str, Any]:
-    """RETURNS (Dict[str, Any]): The harmless part of a pipeline's meta.json: no requirements for pip, no paths."""
+    """Check a pipeline's meta.json, and take its harmless part: no requirements for pip, no paths."""
     for key, pattern in (("lang", r"[a-z]{2,3}"), ("name", r"[A-Za-z][A-Za-z0-9_]*"), ("version", r"[A-Za-z0-9.+\-]+")):
         if not isinstance(meta[key], str) or not re.fullmatch(pattern, meta[key]):
             raise ValueError(Errors.R304.format(path=path, problem=f"{key} is {meta[key]!r}."))
@@ -293,7 +296,8 @@ def read_meta(meta: Dict[str, Any], path: Path) -> Dict[str, Any]:
 
 
 def read_config(data: bytes, path: Path) -> Config:
-    """RETURNS (Config): A pipeline's config.
+    """Read a pipeline's config.
+
     RAISES (ValueError): If a component is named like a path, or is to be taken from another pipeline.
     """
     config = Config().from_str(data.decode("utf8"), interpolate=False)

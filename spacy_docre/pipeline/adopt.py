@@ -14,6 +14,7 @@ from ..arrays import SpanIndices
 from ..doc.layers import cluster_keys, get_clusters, get_mentions, set_clusters, set_mentions, sort_clusters
 from ..doc.notes import get_title, is_given, note_skipped
 from ..doc.places import DEFAULT, Places
+from ..doc.text import normalize_space
 from ..errors import Errors, Warnings, check_choice
 
 LINKS = ("exact", "none")
@@ -247,13 +248,14 @@ def link_names(
     known: Dict[Tuple[str, str], int] = {}
     for i, (cluster, label) in enumerate(zip(clusters, labels)):
         for start, end in cluster:
-            known.setdefault((doc[start:end].text, label), i)
+            known.setdefault((normalize_space(doc[start:end].text), label), i)
     for (start, end), label in names:
-        i = known.get((doc[start:end].text, label), len(clusters)) if by_text else len(clusters)
+        key = normalize_space(doc[start:end].text), label
+        i = known.get(key, len(clusters)) if by_text else len(clusters)
         if i == len(clusters):
             clusters.append([])
             labels.append(label)
-            known[doc[start:end].text, label] = i
+            known[key] = i
         clusters[i].append((start, end))
     order = sorted(range(len(clusters)), key=lambda i: sorted(clusters[i]))
     return [sorted(clusters[i]) for i in order], [labels[i] for i in order]

@@ -32,10 +32,7 @@ def read_brat(
     brat makes of one that runs over a line end too, is taken from the first piece to the last.
 
     path (PathLike): Folder, searched with all folders in it.
-    nlp (Optional[Language]): Gives tokenizer and vocabulary; English by default.
-    lift (Optional[Lift]): How mentions become entities; see there for the default.
-    strict (bool): Raise at the first loss.
-    faults (Optional[Faults]): Counts what was found wrong, as far as the folder was read.
+    nlp, lift, strict, faults: See `read_annotations`.
     YIELDS (Doc): A document without sentences: brat has none. Its title is the path within the folder, without ending.
     RAISES (ValueError): If there is no such folder; with `strict`, if anything would be dropped.
     """
@@ -54,15 +51,20 @@ def _read_folder(folder: Path, faults: Faults) -> Iterator[Tuple[str, Union[Anno
             faults.unanswered_texts += 1
             continue
         try:
-            expect(txt.is_file(), f"there is no {txt.name} beside it")
-            # Line ends and a byte order mark stay as they are: brat's offsets count them.
-            annotation = Annotation(_read_text(txt), stem.relative_to(folder).as_posix())
-            for number, line in enumerate(_read_text(ann).removeprefix("\ufeff").split("\n"), start=1):
-                if line.strip():
-                    _read_line(annotation, line.rstrip("\r"), number, faults)
-            yield str(ann), annotation
+            yield str(ann), _read_pair(txt, ann, stem.relative_to(folder).as_posix(), faults)
         except Malformed as e:
             yield str(ann), e
+
+
+def _read_pair(txt: Path, ann: Path, title: str, faults: Faults) -> Annotation:
+    """RAISES (Malformed): If there is no text file, or a line of the annotation is not in brat's format."""
+    expect(txt.is_file(), f"there is no {txt.name} beside it")
+    # Line ends and a byte order mark stay as they are: brat's offsets count them.
+    annotation = Annotation(_read_text(txt), title)
+    for number, line in enumerate(_read_text(ann).removeprefix("\ufeff").split("\n"), start=1):
+        if line.strip():
+            _read_line(annotation, line.rstrip("\r"), number, faults)
+    return annotation
 
 
 def _read_text(path: Path) -> str:
@@ -73,9 +75,9 @@ def _read_text(path: Path) -> str:
 
 
 def _read_line(annotation: Annotation, line: str, number: int, faults: Faults) -> None:
-    """Add what a line says. RAISES (Malformed): If it is none of brat's."""
+    """Add what a line says. RAISES (Malformed): If it is not in brat's format."""
     name, _, content = line.partition("\t")
-    problem = f"line {number} is none of brat's, or there for the second time: {line!r:.80}"
+    problem = f"line {number} is not in brat's format, or names a mention twice: {line!r:.80}"
     equiv = EQUIV.fullmatch(content) if name == "*" else None
     if name.startswith("T"):
         ranges, _, text = content.partition("\t")

@@ -42,15 +42,15 @@ def is_range(value: Any, n: int) -> bool:
 
 
 def parse_json(data: bytes) -> Any:
-    """RETURNS (Any): Content of JSON in UTF-8, with or without a byte order mark; a Malformed if it is none."""
+    """Parse JSON in UTF-8, with or without a byte order mark. RETURNS (Any): Its content; a Malformed on failure."""
     try:
         return json.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError) as e:
-        return Malformed(f"it is no JSON in UTF-8 ({e})")
+        return Malformed(f"it is not JSON in UTF-8 ({e})")
 
 
 def load_json(path: PathLike) -> Any:
-    """RETURNS (Any): Content of a JSON file. RAISES (ValueError): If it is missing or no JSON."""
+    """Read a JSON file. RAISES (ValueError): If it is missing or not JSON."""
     if not Path(path).is_file():
         raise ValueError(Errors.R104.format(path=path))
     content = parse_json(Path(path).read_bytes())

@@ -137,14 +137,15 @@ class DocreCorpus:
                 continue
             try:
                 docs = DocBin().from_disk(path).get_docs(nlp.vocab)
-            except Exception as e:  # srsly and zlib have their own for each kind of damage
+            except Exception as e:  # srsly and zlib raise their own for each kind of damage
                 problem = str(e).rstrip(".") or type(e).__name__
                 raise ValueError(Errors.R120.format(path=path, problem=problem)) from None
             yield from docs
 
     def make_predicted(self, nlp: Language, reference: Doc) -> Doc:
-        """RETURNS (Doc): The text of a gold document with the given layers, which are recorded on it. A layer that
-        the gold document lacks is not given. Clusters that lose all mentions to the tokenisation are dropped.
+        """Make the Doc that predictions start from: the text of a gold document with the given layers, which are
+        recorded on it. A layer that the gold document lacks is not given. Clusters that lose all mentions to the
+        tokenisation are dropped.
         """
         given = [layer for layer in self.given if HAS_LAYER[layer](reference, self.places)]
         if "tokens" in given:

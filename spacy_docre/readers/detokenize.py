@@ -67,7 +67,7 @@ def spaces_after(tokens: List[str]) -> List[bool]:
 
 
 def _is_hyphen(tokens: Sequence[str], i: int) -> bool:
-    """RETURNS (bool): Whether a hyphen joins its neighbours; else it is a dash between spaces."""
+    """Tell whether a hyphen joins its neighbours; else it is a dash between spaces."""
     before, after = (tokens[i - 1] if i else ""), (tokens[i + 1] if i + 1 < len(tokens) else "")
     if before[-1:].isdigit() and after[:1].isdigit():
         return True
@@ -78,7 +78,7 @@ def _is_hyphen(tokens: Sequence[str], i: int) -> bool:
 
 
 def _is_range(before: str, after: str) -> bool:
-    """RETURNS (bool): Whether an en dash joins two names (Cambodia–Vietnam) rather than two parts of a sentence."""
+    """Tell whether an en dash joins two names (Cambodia–Vietnam) rather than two parts of a sentence."""
     if not (before[-1:].isalpha() and after[:1].isalpha() and before[:1].isupper() and after[:1].isupper()):
         return False
     return (before in MONTHS) == (after in MONTHS)
@@ -91,7 +91,8 @@ def _pair_quotes(tokens: Sequence[str], quote: str) -> List[Tuple[int, bool]]:
         (the Indians' coach) and a sign for inches leave the state as it is and attach to the left as closing ones do.
     """
     positions = [i for i, token in enumerate(tokens) if token == quote]
-    # State: inside a quotation or not. Per state its cost and the decisions that led there.
+    # State: inside a quotation or not. Per state its cost and the decisions that led there. For `" Go " , he said` the
+    # cheapest path opens at the first quote and closes at the second: [(0, True), (2, False)].
     paths: List[Tuple[float, Tuple]] = [(0.0, ()), (float("inf"), ())]
     last = 0
     for i in positions:

@@ -42,7 +42,7 @@ def read_dwie(
     path (PathLike): Folder of JSON files; read in alphabetical order.
     nlp (Optional[Language]): Gives tokenizer and vocabulary; English by default.
     part (str): all; or, less the documents without mentions, test (tag `test`), dev or train (tag `train`).
-    n_dev, seed (int): How many documents of the tag `train` are dev, and what they are drawn by.
+    n_dev, seed (int): How many documents of the tag `train` are dev, and the seed that draws them.
     dev_titles (Optional[Iterable[str]]): The documents that are dev, in place of drawn ones.
     lay_out (bool): Put the mentions at their offsets into blanks, where the article's text is missing.
     strict (bool): Raise at the first loss.
@@ -65,7 +65,7 @@ def read_dwie(
 
 
 def read_titles(path: PathLike) -> Set[str]:
-    """RETURNS (Set[str]): One title a line. RAISES (ValueError): If the file is missing or not in UTF-8."""
+    """Read titles, one a line. RAISES (ValueError): If the file is missing or not in UTF-8."""
     if not Path(path).is_file():
         raise ValueError(Errors.R104.format(path=path))
     try:
@@ -76,7 +76,7 @@ def read_titles(path: PathLike) -> Set[str]:
 
 
 def _draw_dev(files: Iterable[Path], n_dev: int, seed: int) -> Set[str]:
-    """RETURNS (Set[str]): Titles of dev documents, drawn from those of the tag train that have mentions."""
+    """Draw the titles of dev documents from those of the tag train that have mentions."""
     raws = ((file, parse_json(file.read_bytes())) for file in files)
     titles = [_title(file, raw) for file, raw in raws if _is_in(raw, "train") and raw.get("mentions")]
     if n_dev > len(titles):
@@ -112,38 +112,17 @@ def _make_records(
 
 
 def _make_record(raw: Any, file: Path, lay_out: bool, strict: bool, faults: Faults) -> Dict[str, Any]:
-    """RETURNS (Dict[str, Any]): A file's content as our JSONL has it. RAISES (Malformed): Naming the first problem."""
-    if isinstance(raw, Malformed):
-        raise raw
-    expect(isinstance(raw, dict), f"it is a {type(raw).__name__}, not an object")
-    for key in ("mentions", "concepts", "relations"):
-        expect(isinstance(raw.get(key), list), f"{key} is no list")
-        expect(all(isinstance(item, dict) for item in raw[key]), f"{key} holds something else than objects")
-    title, text = _title(file, raw), raw.get("content")
-    expect(is_text(title), "its id is no text")
-    for i, mention in enumerate(raw["mentions"]):
-        span = [mention.get("begin"), mention.get("end")]
-        expect(is_text(mention.get("text")), f"mention {i} has no text")
-        expect(is_range(span, MAX_LENGTH), f"mention {i} has begin and end {span!r:.40}, which is no range")
-    if lay_out and text is None:
-        text = _lay_out(raw["mentions"])
-    expect(text is not None, NO_TEXT)
-    expect(is_text(text), "its content is no text")
+    """Turn a file's content into a record of our JSONL. RAISES (Malformed): Naming the first problem."""
+    title, text = _check_text(raw, file, lay_out)
+    index = _number_concepts(raw["concepts"])
     entities: List[Dict[str, Any]] = []
-    index: Dict[Any, int] = {}
-    for i, concept in enumerate(raw["concepts"]):
-        expect(is_index(concept.get("concept"), MAX_LENGTH), f"concept {i} has no number")
-        expect(concept["concept"] not in index, f"there are two concepts of the number {concept['concept']}")
-        index[concept["concept"]] = i
-        tags = concept.get("tags") or []
-        expect(isinstance(tags, list) and all(map(is_text, tags)), f"the tags of concept {i} are no list of texts")
-        label, n_types = _find_type(tags)
+    for concept in raw["concepts"]:
+        label, n_types = _find_type(concept.get("tags") or [])
         faults.mixed_types += n_types > 1
         entities.append({"label": label, "mentions": []})
     for i, mention in enumerate(raw["mentions"]):
-        number = mention.get("concept")
+        number, begin, end = mention.get("concept"), mention["begin"], mention["end"]
         expect(is_index(number, MAX_LENGTH) and number in index, f"mention {i} is of a concept that is not there")
-        begin, end = mention["begin"], mention["end"]
         if text[begin:end] == mention["text"]:
             entities[index[number]]["mentions"].append([begin, end])
         else:
@@ -160,9 +139,50 @@ def _make_record(raw: Any, file: Path, lay_out: bool, strict: bool, faults: Faul
     return {"id": title, "text": text, "entities": entities, "relations": relations}
 
 
+def _check_text(raw: Any, file: Path, lay_out: bool) -> Tuple[str, str]:
+    """Check the title, the text and the offsets. RETURNS (Tuple[str, str]): Title and text.
+
+    RAISES (Malformed): Naming the first problem.
+    """
+    if isinstance(raw, Malformed):
+        raise raw
+    expect(isinstance(raw, dict), f"it is a {type(raw).__name__}, not an object")
+    for key in ("mentions", "concepts", "relations"):
+        expect(isinstance(raw.get(key), list), f"{key} is not a list")
+        expect(all(isinstance(item, dict) for item in raw[key]), f"{key} holds something else than objects")
+    title, text = _title(file, raw), raw.get("content")
+    expect(is_text(title), "its id is not a text")
+    for i, mention in enumerate(raw["mentions"]):
+        span = [mention.get("begin"), mention.get("end")]
+        expect(is_text(mention.get("text")), f"mention {i} has no text")
+        expect(is_range(span, MAX_LENGTH), f"mention {i} has begin and end {span!r:.40}, which is not a range")
+    if lay_out and text is None:
+        text = _lay_out(raw["mentions"])
+    expect(text is not None, NO_TEXT)
+    expect(is_text(text), "its content is not a text")
+    return title, text
+
+
+def _number_concepts(concepts: Sequence[Dict[str, Any]]) -> Dict[int, int]:
+    """Check the concepts. RETURNS (Dict[int, int]): Position of each by its number.
+
+    RAISES (Malformed): Naming the first problem.
+    """
+    index: Dict[int, int] = {}
+    for i, concept in enumerate(concepts):
+        number, tags = concept.get("concept"), concept.get("tags") or []
+        expect(is_index(number, MAX_LENGTH), f"concept {i} has no number")
+        expect(number not in index, f"there are two concepts of the number {number}")
+        expect(isinstance(tags, list) and all(map(is_text, tags)), f"the tags of concept {i} are not a list of texts")
+        index[concept["concept"]] = i
+    return index
+
+
 def _find_type(tags: Sequence[str]) -> Tuple[str, int]:
-    """RETURNS (Tuple[str, int]): Type of a concept, "" if its tags name none, and how many of `TYPES` it has (a time,
-    an amount of money and a role are values, which counts once).
+    """Find the type of a concept in its tags.
+
+    RETURNS (Tuple[str, int]): The type, "" if the tags do not name one; and how many of `TYPES` they name. A time, an
+        amount of money and a role are values as well, which does not count.
     """
     names = [tag[len(PREFIX) :] for tag in tags if tag.startswith(PREFIX)]
     found = [name for name in TYPES if name in names]
@@ -171,7 +191,7 @@ def _find_type(tags: Sequence[str]) -> Tuple[str, int]:
 
 
 def _lay_out(mentions: Sequence[Dict[str, Any]]) -> str:
-    """RETURNS (str): Blanks with the text of each mention at its offsets."""
+    """Make a text of blanks with the text of each mention at its offsets."""
     text = [" "] * max((mention["end"] for mention in mentions), default=0)
     for mention in mentions:
         begin, end = mention["begin"], mention["end"]

@@ -16,7 +16,7 @@ def read_array(path: PathLike) -> Iterator[Any]:
 
     YIELDS (Any): One value after the other.
     RAISES (ValueError): If the file is missing or holds something else than an array; where it ends too early or is
-        no JSON in UTF-8, after the values before that.
+        not JSON in UTF-8, after the values before that.
     """
     if not Path(path).is_file():
         raise ValueError(Errors.R104.format(path=path))
@@ -30,12 +30,12 @@ def read_array(path: PathLike) -> Iterator[Any]:
                 n_read += 1
         except (ijson.JSONError, ValueError) as e:
             message = Errors.R123 if n_read else Errors.R121
-            problem = f"it is no list in JSON ({next(iter(str(e).splitlines()), '')})"
+            problem = f"it is not a list in JSON ({next(iter(str(e).splitlines()), '')})"
             raise ValueError(message.format(path=path, problem=problem, n=n_read)) from None
 
 
 def _read_values(file: BinaryIO) -> Iterator[Any]:
-    """YIELDS (Any): The values of an array. RAISES (ValueError): If it is none."""
+    """YIELDS (Any): The values of an array. RAISES (ValueError): If the file holds something else."""
     # Not ijson.items, which names the place of each event: that fills the memory where brackets nest deeply.
     depth = 0
     builder: Optional[ijson.ObjectBuilder] = None

@@ -29,12 +29,9 @@ def read_label_studio(
     `read_annotations`. Predictions are not read.
 
     path (PathLike): File with one list of tasks (the export format JSON; JSON-MIN has no relations).
-    nlp (Optional[Language]): Gives tokenizer and vocabulary; English by default.
-    lift (Optional[Lift]): How mentions become entities; see there for the default.
     annotator (str): Takes only annotations that the user with this number or e-mail address completed.
     text_key (str): Key of the text in a task's data.
-    strict (bool): Raise at the first loss.
-    faults (Optional[Faults]): Counts what was found wrong, as far as the file was read.
+    nlp, lift, strict, faults: See `read_annotations`.
     YIELDS (Doc): A document without sentences: Label Studio has none. Its title is the number of the task.
     RAISES (ValueError): If the file is missing or holds no list; with `strict`, if anything would be dropped.
     """
@@ -62,7 +59,7 @@ def _read_tasks(
 
 
 def _choose_answer(task: Dict[str, Any], annotator: str, faults: Faults) -> Optional[Dict[str, Any]]:
-    """RETURNS (Optional[Dict[str, Any]]): The annotation to take, if there is one; the others are counted."""
+    """Choose the annotation to take, if there is one, and count the others."""
     expect("annotations" in task, "it has no key annotations: export as JSON, not as JSON-MIN, which has no relations")
     answers = _objects(task["annotations"], "annotations")
     faults.unanswered_texts += not answers
@@ -75,13 +72,13 @@ def _choose_answer(task: Dict[str, Any], annotator: str, faults: Faults) -> Opti
 
 
 def _names(user: Any) -> List[str]:
-    """RETURNS (List[str]): What a user goes by; exports hold the number, or all that is known."""
+    """List the names of a user; exports hold the number alone, or an object with number and e-mail address."""
     return [str(user.get(key)) for key in ("id", "email")] if isinstance(user, dict) else [str(user)]
 
 
 def _get_text(task: Dict[str, Any], key: str) -> str:
     data: Any = task.get("data")
-    expect(isinstance(data, dict), "its data is no object")
+    expect(isinstance(data, dict), "its data is not an object")
     keys = ", ".join(repr(k) for k, value in data.items() if isinstance(value, str))
     expect(is_text(data.get(key)), f"its data has no text {key!r:.40}; there is: {keys:.200} (--text-key)")
     return data[key]
@@ -89,12 +86,12 @@ def _get_text(task: Dict[str, Any], key: str) -> str:
 
 def _objects(value: Any, what: str) -> List[Dict[str, Any]]:
     are_right = isinstance(value, list) and all(isinstance(o, dict) for o in value)
-    expect(are_right, f"{what} is no list of objects")
+    expect(are_right, f"{what} is not a list of objects")
     return value
 
 
 def _read_answer(answer: Dict[str, Any], text: str, faults: Faults) -> Annotation:
-    """RAISES (Malformed): If the annotation has not the layout of labelled text."""
+    """Read an annotation. RAISES (Malformed): If it does not have the layout of labelled text."""
     annotation = Annotation(text)
     for result in _objects(answer.get("result"), "result"):
         if result.get("type") == "labels":
@@ -107,7 +104,7 @@ def _read_answer(answer: Dict[str, Any], text: str, faults: Faults) -> Annotatio
 
 
 def _add_mention(annotation: Annotation, region: Dict[str, Any]) -> None:
-    """Add a mention, or labels to one that is there: a region that two sets of labels apply to is there twice."""
+    """Add a mention, or labels to one that is there: a region with two sets of labels appears twice."""
     name = region.get("id")
     expect(is_text(name), "a region has no id")
     what = f"region {name!r:.40}"
@@ -133,5 +130,7 @@ def _add_relation(annotation: Annotation, relation: Dict[str, Any]) -> None:
 
 def _labels(value: Any, what: str) -> List[str]:
     labels = value or []
-    expect(isinstance(labels, list) and all(is_text(label) for label in labels), f"{what} has labels that are no texts")
+    expect(
+        isinstance(labels, list) and all(is_text(label) for label in labels), f"{what} has labels that are not texts"
+    )
     return labels

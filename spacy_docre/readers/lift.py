@@ -1,5 +1,5 @@
-"""Lift mentions to entities, and relations between mentions to relations between entities: annotation tools know the
-former only. The rule: mentions joined by a coreference label are one entity; so are mentions of one text and label,
+"""Lift mentions to entities, and relations between mentions to relations between entities: annotation tools only know
+mentions. The rule: mentions joined by a coreference label are one entity; so are mentions of one text and label,
 which also join an entity with such a mention; any other mention is an entity of its own."""
 
 import re
@@ -10,6 +10,7 @@ import spacy
 from spacy.language import Language
 from spacy.tokens import Doc
 
+from ..doc.text import normalize_space
 from ..errors import Errors
 from .annotate import choose_type
 from .checks import Malformed, is_text
@@ -44,7 +45,7 @@ class Lift:
 
 
 def find_title(*values: Any) -> Optional[str]:
-    """RETURNS (Optional[str]): The first of the values that is a text or a whole number, as text."""
+    """Take the first of the values that is a text or a whole number, as text."""
     return next((str(value) for value in values if isinstance(value, int) or (is_text(value) and value)), None)
 
 
@@ -60,6 +61,9 @@ def read_annotations(
 
     annotations (Iterable[Tuple[str, Union[Annotation, Malformed]]]): Where each stands, and what it says.
     nlp (Optional[Language]): Gives tokenizer and vocabulary; English by default.
+    lift (Optional[Lift]): How mentions become entities; see there for the default.
+    strict (bool): Raise at the first loss.
+    faults (Faults): Counts what was found wrong, as far as the annotations were read.
     YIELDS (Doc): A document. The mentions that a relation was annotated between are its evidence.
     RAISES (ValueError): With `strict`, if anything would be dropped.
     """
@@ -144,8 +148,9 @@ class _Lifter:
         return label is None or label in self.lift.coref_labels
 
     def place_mentions(self) -> Dict[Hashable, Chars]:
-        """RETURNS (Dict[Hashable, Chars]): Code points [start, end) of each mention, in document order, from its first
-        piece to its last; those with another text there are left out.
+        """Find the code points [start, end) of each mention, from its first piece to its last.
+
+        RETURNS (Dict[Hashable, Chars]): By name, in document order; mentions with another text there are left out.
         """
         text, spans = self.annotation.text, {}
         for name, placed in place_mentions(text, self.annotation.mentions).items():
@@ -164,13 +169,13 @@ class _Lifter:
     def has_ends(self, head: Hashable, label: Optional[str], tail: Hashable) -> bool:
         lost = [name for name in (head, tail) if name not in self.spans]
         if lost:
-            self.drop("lost_relations", f"{_describe(label)} names {lost[0]}, which is no mention, so it is dropped")
+            self.drop("lost_relations", f"{_describe(label)} names {lost[0]}, which is not a mention, so it is dropped")
         return not lost
 
     def name_of(self, name: Hashable) -> Hashable:
-        """RETURNS (Hashable): What two mentions have to share to be one entity."""
+        """Tell what two mentions must share to be one entity: text and label."""
         start, end = self.spans[name]
-        return " ".join(self.annotation.text[start:end].split()), *self.annotation.mentions[name].labels[:1]
+        return normalize_space(self.annotation.text[start:end]), *self.annotation.mentions[name].labels[:1]
 
     def make_entity(self, cluster: Sequence[Hashable]) -> Dict[str, Any]:
         labels = [label for name in cluster for label in self.annotation.mentions[name].labels]
@@ -207,5 +212,5 @@ def _describe(label: Optional[str]) -> str:
 
 
 def _share(pairs: Sequence[Tuple[Chars, Chars]]) -> List[Dict[str, Any]]:
-    """RETURNS (List[Dict[str, Any]]): Mention pairs as evidence of one relation, of the same weight each."""
+    """Turn mention pairs into evidence of one relation, each of the same weight."""
     return [{"head": list(head), "tail": list(tail), "weight": 1 / len(pairs)} for head, tail in pairs]

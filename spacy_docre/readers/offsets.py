@@ -34,11 +34,12 @@ class Reading:
                 0 if short and (char == BOM or pair == "\r\n") else 1 + (utf16 and char > "\uffff")
                 for char, pair in ((text[i], text[i : i + 2]) for i in range(len(text)))
             ]
+            # "a🌍b" in UTF-16 has the widths 1, 2, 1: characters 0, 1, 2 begin at offsets 0, 1, 3, and 3 ends at 4.
             offsets = list(enumerate(accumulate(widths, initial=0)))
             self.chars = {offset: i for i, offset in reversed(offsets)}  # the first of two: before the line end
 
     def place(self, mention: Mention) -> Optional[List[Chars]]:
-        """RETURNS (Optional[List[Chars]]): Code points [start, end) of the pieces; None if another text is there."""
+        """Find the code points [start, end) of a mention's pieces; None if another text is there."""
         placed = []
         for start, end in mention.pieces:
             if self.chars is not None:
@@ -51,7 +52,7 @@ class Reading:
 
 
 def squash(text: str) -> str:
-    """RETURNS (str): A text without spaces: tools write line ends and repeated spaces in ways of their own."""
+    """Take all spaces out of a text: tools write line ends and repeated spaces in ways of their own."""
     return "".join(text.replace("\\n", "").replace(BOM, "").split())
 
 

@@ -26,11 +26,8 @@ def read_prodigy(
     """Read accepted answers, the first one to each text; see `read_annotations`. A relation goes from head to child.
 
     path (PathLike): File with one JSON object a line.
-    nlp (Optional[Language]): Gives tokenizer and vocabulary; English by default.
-    lift (Optional[Lift]): How mentions become entities; see there for the default.
     annotator (str): Takes only answers of the annotator or session with this name.
-    strict (bool): Raise at the first loss.
-    faults (Optional[Faults]): Counts what was found wrong, as far as the file was read.
+    nlp, lift, strict, faults: See `read_annotations`.
     YIELDS (Doc): A document without sentences: Prodigy has none. Its title is the task's id, the meta data's id or
         title, or the input's hash.
     RAISES (ValueError): If the file is missing; with `strict`, if anything would be dropped.
@@ -65,8 +62,8 @@ def _read_tasks(path: PathLike, annotator: str, faults: Faults) -> Iterator[Tupl
 
 
 def _read_task(task: Dict[str, Any]) -> Annotation:
-    """RAISES (Malformed): If the task has not the layout of a relation task."""
-    expect(is_text(task.get("text")), "the key text is missing or no text")
+    """Read a task. RAISES (Malformed): If it does not have the layout of a relation task."""
+    expect(is_text(task.get("text")), "the key text is missing or not a text")
     meta = task.get("meta")
     described = [meta.get("id"), meta.get("title")] if isinstance(meta, dict) else []
     title = find_title(task.get("id"), *described, task.get("_input_hash"))
@@ -75,7 +72,7 @@ def _read_task(task: Dict[str, Any]) -> Annotation:
         _add_mention(annotation, span)
     for relation in _get_objects(task, "relations"):
         label = relation.get("label") or ""
-        expect(is_text(label), f"the label {label!r:.40} of a relation is no text")
+        expect(is_text(label), f"the label {label!r:.40} of a relation is not a text")
         head, child = (_find_end(annotation, task, relation, side) for side in ("head", "child"))
         annotation.pairs.append((head, label, child))
     return annotation
@@ -84,7 +81,7 @@ def _read_task(task: Dict[str, Any]) -> Annotation:
 def _get_objects(task: Dict[str, Any], key: str) -> List[Dict[str, Any]]:
     objects = task.get(key) or []
     are_right = isinstance(objects, list) and all(isinstance(o, dict) for o in objects)
-    expect(are_right, f"{key} is no list of objects")
+    expect(are_right, f"{key} is not a list of objects")
     return objects
 
 
@@ -95,7 +92,7 @@ def _add_mention(annotation: Annotation, span: Dict[str, Any]) -> Hashable:
     expect(
         is_range(chars, len(annotation.text)), f"a span from {chars[0]!r:.20} to {chars[1]!r:.20} is not in the text"
     )
-    expect(is_text(label), f"the label {label!r:.40} of a span is no text")
+    expect(is_text(label), f"the label {label!r:.40} of a span is not a text")
     start, end = chars
     name = f"{annotation.text[start:end]!r} at {start}"
     mention = annotation.mentions.setdefault(name, Mention([(start, end)], []))
@@ -105,8 +102,10 @@ def _add_mention(annotation: Annotation, span: Dict[str, Any]) -> Hashable:
 
 
 def _find_end(annotation: Annotation, task: Dict[str, Any], relation: Dict[str, Any], side: str) -> Hashable:
-    """RETURNS (Hashable): The mention at one end of a relation, which may be a token that no span covers. Relations
-    that were not made in Prodigy may give no more than the number of a token, mostly the last one of a span.
+    """Find the mention at one end of a relation, which may be a token outside of all spans. Relations that were not
+    made in Prodigy may give only the number of a token, mostly the last one of a span.
+
+    RETURNS (Hashable): The mention's name.
     """
     span = relation.get(f"{side}_span")
     if span is None:
@@ -114,10 +113,10 @@ def _find_end(annotation: Annotation, task: Dict[str, Any], relation: Dict[str, 
         expect(isinstance(token, int), f"a relation has neither {side}_span nor {side}")
         spans = [s for s in _get_objects(task, "spans") if _covers(s, token)]
         tokens = [t for t in _get_objects(task, "tokens") if t.get("id") == token]
-        expect(bool(spans or tokens), f"a relation has {side} = {token}, which is no token")
+        expect(bool(spans or tokens), f"a relation has {side} = {token}, which is not a token")
         start_end = (spans or tokens)[0]
         span = {**start_end, "label": start_end.get("label") if spans else None}
-    expect(isinstance(span, dict), f"the {side}_span of a relation is no object")
+    expect(isinstance(span, dict), f"the {side}_span of a relation is not an object")
     return _add_mention(annotation, span)
 
 

@@ -47,8 +47,8 @@ def read_pubtator(
 
 
 def split_concepts(field: str, related: Set[str]) -> List[str]:
-    """Split what names the concepts of a mention: an identifier that a relation of the document names is never split,
-    at ";" and "," all others are, at "|" those that are no variant.
+    """Split what names the concepts of a mention: an identifier that a relation of the document names is never split;
+    all others are split at ";" and ",", and at "|" unless they are a variant.
 
     related (Set[str]): Identifiers that the document's relations name.
     RETURNS (List[str]): Identifiers, each once; none for a mention without a concept.
@@ -90,15 +90,16 @@ def _blocks(path: PathLike) -> Iterator[Lines]:
 
 
 def _decode(data: bytes) -> str:
-    """RETURNS (str): A line without its end; what is no UTF-8 becomes lone surrogates, which no text may hold."""
+    """Decode a line, without its end. Bytes that are not UTF-8 become lone surrogates, which `is_text` refuses."""
     return data.decode("utf8", errors="surrogateescape").removeprefix("\ufeff").rstrip("\r\n")
 
 
 def _make_record(lines: Lines, where: str, strict: bool, faults: Faults) -> Dict[str, Any]:
-    """RETURNS (Dict[str, Any]): A document as our JSONL has it. RAISES (Malformed): Naming the first problem."""
+    """Turn a document into a record of our JSONL. RAISES (Malformed): Naming the first problem."""
     first = TEXT_LINE.match(lines[0][1])
-    expect(first is not None and first[2] == "t", "it does not begin with a title line (ID|t|...)")
-    title, parts = first[1], {}  # type: ignore[index]
+    if first is None or first[2] != "t":
+        raise Malformed("it does not begin with a title line (ID|t|...)")
+    title, parts = first[1], {}
     mentions: List[List[str]] = []
     relations: List[List[str]] = []
     for number, line in lines:

@@ -1,5 +1,5 @@
 """Make Docs of plain records: a text with character offsets, as our JSONL has it. Readers of other formats of text and
-offsets bring theirs into this shape. Offsets count code points; an absent key means "not annotated", [] "none"."""
+offsets make such records. Offsets count code points; an absent key means "not annotated", [] "none"."""
 
 from bisect import bisect_right
 from itertools import chain
@@ -46,7 +46,7 @@ def read_records(records: Iterable[Tuple[str, Any]], *, nlp: Language, strict: b
             continue
         unknown = sorted(_unknown_keys(record))
         if unknown:
-            problem = f"nothing is known of the key {', '.join(map(repr, unknown))}, so it is left out"
+            problem = f"the key {', '.join(map(repr, unknown))} is unknown, so it is left out"
             message = Errors.R116.format(where=where, title=record.get("id", ""), problem=problem)
             faults.drop("unknown_keys", message, strict)
         title = record.get("id")
@@ -66,24 +66,24 @@ def _check_record(record: Any) -> Dict[str, Any]:
         raise record
     expect(isinstance(record, dict), f"it is a {type(record).__name__}, not an object")
     record = {key: value for key, value in record.items() if value is not None}
-    expect(is_text(record.get("text")), "the key text is missing or no text")
+    expect(is_text(record.get("text")), "the key text is missing or not a text")
     if "id" in record:
         is_number = isinstance(record["id"], int) and not isinstance(record["id"], bool)
         record["id"] = str(record["id"]) if is_number else record["id"]
-        expect(is_text(record["id"]), "its id is no text")
+        expect(is_text(record["id"]), "its id is not a text")
     n = len(record["text"])
     for key in ("sents", "entities", "relations"):
-        expect(isinstance(record.get(key, []), list), f"{key} is no list")
+        expect(isinstance(record.get(key, []), list), f"{key} is not a list")
     sents = record.get("sents", [])
     expect(all(is_range(sent, n) for sent in sents), f"sents has a range outside of the text (0 to {n})")
     in_order = all(a[1] <= b[0] for a, b in zip(sents, sents[1:]))
     expect(in_order, "sents overlap or are out of order")
     for i, entity in enumerate(record.get("entities", [])):
-        expect(isinstance(entity, dict), f"entity {i} is no object")
-        expect(is_text(entity.get("label") or ""), f"the label of entity {i} is no text")
+        expect(isinstance(entity, dict), f"entity {i} is not an object")
+        expect(is_text(entity.get("label") or ""), f"the label of entity {i} is not a text")
         mentions = entity.get("mentions")
         are_ranges = isinstance(mentions, list) and all(is_range(mention, n) for mention in mentions)
-        expect(are_ranges, f"entity {i} has a mention that is no range [start, end] of the text (0 to {n})")
+        expect(are_ranges, f"entity {i} has a mention that is not a range [start, end] of the text (0 to {n})")
     n_entities = len(record.get("entities", []))
     for i, relation in enumerate(record.get("relations", [])):
         _check_relation(relation, i, n, n_entities)
@@ -91,32 +91,32 @@ def _check_record(record: Any) -> Dict[str, Any]:
 
 
 def _unknown_keys(record: Dict[str, Any]) -> Set[str]:
-    """RETURNS (Set[str]): Keys of a checked record that our JSONL does not have: a slip of the pen loses a layer."""
+    """List the keys of a checked record that our JSONL does not have: a misspelt key loses a layer."""
     found = record.keys() - KEYS
     found |= {key for entity in record.get("entities", []) for key in entity.keys() - ENTITY_KEYS}
     return found | {key for relation in record.get("relations", []) for key in relation.keys() - RELATION_KEYS}
 
 
 def _check_relation(relation: Any, i: int, n: int, n_entities: int) -> None:
-    expect(isinstance(relation, dict), f"relation {i} is no object")
+    expect(isinstance(relation, dict), f"relation {i} is not an object")
     for key in ("head", "tail"):
         problem = f"relation {i} has {key} = {relation.get(key)!r:.40}, but there are {n_entities} entities"
         expect(is_index(relation.get(key), n_entities), f"{problem} (counted from 0)")
     expect(is_text(relation.get("label")) and relation["label"] != "", f"relation {i} has no label")
-    expect(is_text(relation.get("kb_id", "")), f"the kb_id of relation {i} is no text")
-    expect(is_share(relation.get("score", 1.0)), f"the score of relation {i} is no number in [0, 1]")
+    expect(is_text(relation.get("kb_id", "")), f"the kb_id of relation {i} is not a text")
+    expect(is_share(relation.get("score", 1.0)), f"the score of relation {i} is not a number in [0, 1]")
     sentences, evidence = relation.get("sentences", []), relation.get("evidence", [])
     are_numbers = isinstance(sentences, list) and all(isinstance(s, int) for s in sentences)
-    expect(are_numbers, f"sentences of relation {i} is no list of sentence numbers")
+    expect(are_numbers, f"sentences of relation {i} is not a list of sentence numbers")
     are_pairs = isinstance(evidence, list) and all(
         isinstance(e, dict) and is_range(e.get("head"), n) and is_range(e.get("tail"), n) and is_share(e.get("weight"))
         for e in evidence
     )
-    expect(are_pairs, f"evidence of relation {i} is no list of head range, tail range and weight in [0, 1]")
+    expect(are_pairs, f"evidence of relation {i} is not a list of head range, tail range and weight in [0, 1]")
 
 
 def trim(text: str, span: Sequence[int]) -> Chars:
-    """RETURNS (Chars): A character range without the spaces at its ends; start and end are the same if it is blank."""
+    """Cut the spaces at the ends off a character range. If it is blank, start and end are the same."""
     start, end = span
     part = text[start:end]
     start += len(part) - len(part.lstrip())
@@ -133,6 +133,7 @@ def tokenize(nlp: Language, text: str, borders: Iterable[int]) -> Tuple[Doc, Set
     starts, ends = token_offsets(doc)
     chars = numpy.unique(numpy.fromiter(borders, dtype="int64"))
     token = numpy.searchsorted(starts, chars, side="right") - 1
+    # Borders inside a token: "Oslo's " has the tokens [0, 4) and [4, 6); of the borders 0, 4, 5 the last is inside.
     is_inside = (token >= 0) & (chars > starts[token]) & (chars < ends[token]) if len(doc) else chars < 0
     if not is_inside.any():
         return doc, set()
@@ -185,7 +186,7 @@ class _DocMaker:
                 yield from (*trim(self.text, pair["head"]), *trim(self.text, pair["tail"]))
 
     def trim_mentions(self, i: int, entity: Dict[str, Any]) -> List[Chars]:
-        """RETURNS (List[Chars]): Mentions of an entity, without the spaces at their ends and without blank ones."""
+        """Cut the spaces at the ends off an entity's mentions, and drop blank ones."""
         mentions = []
         for mention in entity["mentions"]:
             start, end = trim(self.text, mention)
@@ -199,8 +200,10 @@ class _DocMaker:
         return mentions
 
     def set_sents(self, doc: Doc, sents: Sequence[Chars]) -> Dict[int, int]:
-        """RETURNS (Dict[int, int]): Number of each annotated sentence among those of the Doc, blank ones left out. Text
-        before the first one is a sentence of its own, text between two belongs to the earlier.
+        """Write the sentences. Text before the first one is a sentence of its own; text between two belongs to the
+        earlier one.
+
+        RETURNS (Dict[int, int]): Number of each annotated sentence among those of the Doc, blank ones left out.
         """
         kept = [i for i, (start, end) in enumerate(sents) if start < end]
         self.faults.empty_sentences += len(sents) - len(kept)
@@ -215,6 +218,10 @@ class _DocMaker:
     def make_relations(
         self, tokens: "_TokenIndex", entity_ids: Dict[int, int], sent_ids: Dict[int, int]
     ) -> List[RelationRecord]:
+        """Build the plain data of all relations; those that can't be kept are counted.
+
+        entity_ids, sent_ids (Dict[int, int]): New number of each entity that has mentions, and of each sentence.
+        """
         records: Dict[Tuple[int, str, int], RelationRecord] = {}
         for i, relation in enumerate(self.record["relations"]):
             head, tail, label = relation["head"], relation["tail"], relation["label"]
@@ -228,20 +235,23 @@ class _DocMaker:
             if key in records:
                 self.faults.duplicate_relations += 1
                 continue
-            sentences = {sent_ids[s] for s in relation.get("sentences", []) if s in sent_ids}
-            for s in relation.get("sentences", []):
-                if s not in sent_ids:
-                    self.drop("lost_evidence", f"relation {i} names sentence {s}, which is not there")
             records[key] = relation_record(
                 key[0],
                 label,
                 key[2],
                 kb_id=relation.get("kb_id", ""),
                 score=relation.get("score", 1.0),
-                sentences=sorted(sentences),
+                sentences=self.make_sentences(sent_ids, i, relation),
                 evidence=self.make_evidence(tokens, i, relation),
             )
         return list(records.values())
+
+    def make_sentences(self, sent_ids: Dict[int, int], i: int, relation: Dict[str, Any]) -> List[int]:
+        """List the new numbers of a relation's sentences; those that are not there are counted."""
+        for s in relation.get("sentences", []):
+            if s not in sent_ids:
+                self.drop("lost_evidence", f"relation {i} names sentence {s}, which is not there")
+        return sorted({sent_ids[s] for s in relation.get("sentences", []) if s in sent_ids})
 
     def make_evidence(
         self, tokens: "_TokenIndex", i: int, relation: Dict[str, Any]

@@ -18,6 +18,8 @@ from .lift import Lift
 from .prodigy import read_prodigy
 from .pubtator import read_pubtator
 
+Link = Literal["exact", "none"]
+
 
 class Source:
     """Reads a corpus anew each time, and warns of what it drops."""
@@ -38,6 +40,11 @@ class Source:
 
     def __str__(self) -> str:
         return self.path
+
+
+def _make_lift(coref_labels: List[str], link: Link) -> Lift:
+    """RETURNS (Lift): How the mentions of an annotation tool become entities, from the settings of its reader."""
+    return Lift(coref_labels, by_text=link == "exact")
 
 
 @spacy.registry.readers("spacy-docre.Docred.v1")
@@ -103,7 +110,7 @@ def create_prodigy(
     path: Optional[str],
     *,
     coref_labels: List[str] = ["COREF"],
-    link: Literal["exact", "none"] = "exact",
+    link: Link = "exact",
     annotator: str = "",
     strict: bool = False,
 ) -> Source:
@@ -117,7 +124,7 @@ def create_prodigy(
     strict (bool): Raise at the first loss instead of dropping what is wrong.
     RAISES (ValueError): If there is no path.
     """
-    return Source(read_prodigy, path, lift=Lift(coref_labels, link == "exact"), annotator=annotator, strict=strict)
+    return Source(read_prodigy, path, lift=_make_lift(coref_labels, link), annotator=annotator, strict=strict)
 
 
 @spacy.registry.readers("spacy-docre.LabelStudio.v1")
@@ -125,7 +132,7 @@ def create_label_studio(
     path: Optional[str],
     *,
     coref_labels: List[str] = ["COREF"],
-    link: Literal["exact", "none"] = "exact",
+    link: Link = "exact",
     annotator: str = "",
     text_key: str = "text",
     strict: bool = False,
@@ -141,7 +148,7 @@ def create_label_studio(
     strict (bool): Raise at the first loss instead of dropping what is wrong.
     RAISES (ValueError): If there is no path.
     """
-    lift = Lift(coref_labels, link == "exact")
+    lift = _make_lift(coref_labels, link)
     return Source(read_label_studio, path, lift=lift, annotator=annotator, text_key=text_key, strict=strict)
 
 
@@ -150,7 +157,7 @@ def create_brat(
     path: Optional[str],
     *,
     coref_labels: List[str] = ["COREF"],
-    link: Literal["exact", "none"] = "exact",
+    link: Link = "exact",
     strict: bool = False,
 ) -> Source:
     """Create a reader of brat's standoff files.
@@ -162,4 +169,4 @@ def create_brat(
     strict (bool): Raise at the first loss instead of dropping what is wrong.
     RAISES (ValueError): If there is no path.
     """
-    return Source(read_brat, path, lift=Lift(coref_labels, link == "exact"), strict=strict)
+    return Source(read_brat, path, lift=_make_lift(coref_labels, link), strict=strict)

@@ -11,6 +11,7 @@ from ..doc.notes import get_title
 from ..doc.places import DEFAULT, Places
 from ..doc.records import RelationRecord, get_relation_data
 from ..doc.sentences import has_sentences, number_sentences
+from ..doc.text import normalize_space
 from .corpus import HAS_LAYER
 
 LAYERS = ("sents", "mentions", "clusters", "types", "relations")
@@ -49,7 +50,7 @@ class Statistics:
 
         places (Places): Where its layers are kept.
         """
-        key = hash(" ".join(doc.text.split()).casefold())
+        key = hash(normalize_space(doc.text).casefold())
         if key in self.texts:
             self.repeated.append(get_title(doc))
         self.texts.setdefault(key, get_title(doc))
@@ -94,7 +95,7 @@ class Statistics:
             self.facts_within_sentence += sum(bool(sentences[head] & sentences[tail]) for head, _, tail in facts)
 
     def to_dict(self) -> Dict[str, Any]:
-        """RETURNS (Dict[str, Any]): All figures; a share is None where there is nothing to share."""
+        """List all figures as plain data. A share of nothing is None."""
         annotated = self.documents - self.without_layer["relations"]
         return {
             "documents": self.documents,
@@ -116,7 +117,7 @@ class Statistics:
         }
 
     def warnings(self, other: Optional["Statistics"] = None) -> List[str]:
-        """RETURNS (List[str]): What is wrong, with what to do about it. other: a corpus to compare with."""
+        """Say what is wrong, and what to do about it. other: a corpus to compare with."""
         return [*self._missing(), *self._doubtful(), *(self._shared(other) if other else ())]
 
     def _missing(self) -> Iterator[str]:
@@ -188,7 +189,7 @@ REMEDIES = {
 
 
 def count_documents(docs: Iterable[Doc], places: Places = DEFAULT) -> Statistics:
-    """RETURNS (Statistics): What the documents hold in these places."""
+    """Count what documents hold in these places."""
     statistics = Statistics()
     for doc in docs:
         statistics.add(doc, places)

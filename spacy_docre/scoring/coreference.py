@@ -37,8 +37,10 @@ def count_coreference(pred: AbstractSet[Cluster], gold: AbstractSet[Cluster]) ->
 
 
 def disjoint(clusters: AbstractSet[Cluster]) -> List[Cluster]:
-    """RETURNS (List[Cluster]): Clusters without the mentions that larger ones hold, or earlier ones of their size; by
-    size, and without what is empty then."""
+    """Take out of each cluster the mentions that a larger one holds, or an earlier one of the same size.
+
+    RETURNS (List[Cluster]): The clusters that are not empty, by size.
+    """
     seen: set = set()
     found = []
     for cluster in sorted(clusters, key=lambda c: (-len(c), sorted(c))):
@@ -49,7 +51,7 @@ def disjoint(clusters: AbstractSet[Cluster]) -> List[Cluster]:
 
 
 def overlaps(pred: List[Cluster], gold: List[Cluster]) -> Overlaps:
-    """RETURNS (Overlaps): Clusters that share mentions, and how many."""
+    """Count the mentions that a predicted and a gold cluster share."""
     owner = {mention: i for i, cluster in enumerate(pred) for mention in cluster}
     return Counter((owner[m], j) for j, cluster in enumerate(gold) for m in cluster if m in owner)
 
@@ -62,7 +64,7 @@ def count_muc(pred: List[Cluster], gold: List[Cluster], shared: Overlaps) -> Cou
 
 
 def count_b3(pred: List[Cluster], gold: List[Cluster], shared: Overlaps) -> Counts:
-    """Add up over mentions which share of a mention's cluster the other side has with it, too."""
+    """Add up over mentions the share of a mention's cluster that the other side puts with the mention as well."""
     return Counts(
         sum(n * n / len(pred[i]) for (i, _), n in shared.items()),
         sum(map(len, pred)),
@@ -72,8 +74,8 @@ def count_b3(pred: List[Cluster], gold: List[Cluster], shared: Overlaps) -> Coun
 
 
 def count_ceafe(pred: List[Cluster], gold: List[Cluster], shared: Overlaps) -> Counts:
-    """Pair clusters one to one so that their likeness, 2 shared / (sizes together), is greatest in sum."""
-    # scipy takes its time to load, and is needed here alone.
+    """Pair clusters one to one so that the sum of their likeness, 2 shared / (sum of sizes), is greatest."""
+    # scipy is slow to load, and only this function needs it.
     from scipy.optimize import linear_sum_assignment
 
     likeness = numpy.zeros((len(pred), len(gold)))

@@ -1,4 +1,4 @@
-"""What scores are made of: counts of each document, added up first and divided once."""
+"""Counts of documents, which are added up first and then divided once to give scores."""
 
 from collections import defaultdict
 from operator import add
@@ -40,13 +40,13 @@ Tally = Dict[Hashable, Counts]  # of one document; a text is the key of an F1, s
 
 
 def compare(predicted: AbstractSet, gold: AbstractSet) -> Counts:
-    """RETURNS (Counts): What two sets have in common."""
+    """Count two sets and what they share."""
     hits = len(predicted & gold)
     return Counts(hits, len(predicted), hits, len(gold))
 
 
 def add_up(tallies: Iterable[Tally]) -> DefaultDict[Hashable, Counts]:
-    """RETURNS (DefaultDict[Hashable, Counts]): Sums by key; zeros for a key that no tally has."""
+    """Add up tallies by key; a key that no tally has gives zeros."""
     sums: DefaultDict[Hashable, Counts] = defaultdict(Counts)
     for tally in tallies:
         for key, counts in tally.items():
@@ -55,8 +55,8 @@ def add_up(tallies: Iterable[Tally]) -> DefaultDict[Hashable, Counts]:
 
 
 def as_dict(counts: Counts) -> Dict[str, Optional[float]]:
-    """RETURNS (Dict[str, Optional[float]]): p, r and f in [0, 1]; None where there was nothing to find and nothing was
-    found, so that a corpus without a layer does not look like a model that fails on it.
+    """Divide counts to p, r and f in [0, 1]; None where there was nothing to find and nothing was found, so that a
+    corpus without a layer does not look like a model that fails on it.
     """
     if not (counts.predicted or counts.gold):
         return {"p": None, "r": None, "f": None}
@@ -66,7 +66,7 @@ def as_dict(counts: Counts) -> Dict[str, Optional[float]]:
 
 
 def as_keys(key: str, sums: DefaultDict[Hashable, Counts]) -> Dict[str, Optional[float]]:
-    """RETURNS (Dict[str, Optional[float]]): For the key "mentions_f" the values of `mentions_p`, `_r` and `_f`."""
+    """Name the scores of a key: for "mentions_f" these are `mentions_p`, `_r` and `_f`."""
     return {f"{key[:-1]}{letter}": value for letter, value in as_dict(sums[key]).items()}
 
 
@@ -76,6 +76,8 @@ def draw_f(tallies: Sequence[Tally], keys: Sequence[str], n: int, seed: int) -> 
     keys (Sequence[str]): Of the tallies.
     RETURNS (Dict[str, Floats1d]): F1 in each draw, NaN where there is nothing to score. Shape (n,).
     """
+    # Of two documents, table[i] holds the counts of document i. Draws of (0, 0), (0, 1), (1, 0) are the rows [2, 0],
+    # [1, 1], [1, 1] of `times`: the sums of the first draw are 2 * table[0].
     table = numpy.array([[tally.get(key, Counts()) for key in keys] for tally in tallies], dtype="float64")
     times = numpy.random.default_rng(seed).multinomial(len(tallies), numpy.full(len(tallies), 1 / len(tallies)), n)
     right, predicted, found, gold = numpy.moveaxis(numpy.tensordot(times, table, axes=1), -1, 0)  # (n, keys) each
@@ -86,15 +88,16 @@ def draw_f(tallies: Sequence[Tally], keys: Sequence[str], n: int, seed: int) -> 
 
 
 def interval(draws: Floats1d) -> Optional[List[float]]:
-    """RETURNS (Optional[List[float]]): The middle 95 percent; None where no draw has a value."""
+    """Find the middle 95 percent of draws; None where no draw has a value."""
     draws = draws[~numpy.isnan(draws)]
     return numpy.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]).tolist() if len(draws) else None
 
 
 def mean_f(values: Iterable[Optional[float]]) -> Optional[float]:
-    """RETURNS (Optional[float]): Mean of several F1; None if one of them is."""
-    known = list(values)
-    return None if None in known else sum(known) / len(known)  # type: ignore[arg-type]
+    """Average several F1; None if one of them is None."""
+    values = list(values)
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if len(known) == len(values) else None
 
 
 def intervals(

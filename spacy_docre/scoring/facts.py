@@ -1,5 +1,5 @@
-"""What scores know of the training data: its facts, which Ign F1 leaves out (names of head and tail mention with the
-relation between them), and how frequent each relation is.
+"""Knowledge of the training data for scores: its facts, which Ign F1 leaves out (names of head and tail mention, and
+the relation between them), and how frequent each relation is.
 
 Saved as sorted 64-bit hashes. With n facts kept and q looked up, the odds that any unseen fact is taken for a seen one
 are below n * q / 2^64: for a million of each about 1 in 18 million.
@@ -16,6 +16,7 @@ from spacy.tokens import Doc
 from ..doc.places import DEFAULT, Places
 from ..doc.records import get_relation_data
 from ..doc.sets import Cluster, triple_set
+from ..doc.text import normalize_space
 from ..errors import Errors
 
 NamedFact = Tuple[str, str, str]  # head name, relation label, tail name
@@ -25,10 +26,8 @@ FORMAT = "spacy_docre.facts.v1"
 
 
 def mention_names(text: str, cluster: Cluster) -> Set[str]:
-    """RETURNS (Set[str]): Strings of an entity's mentions. Runs of white space become one space, so that a name broken
-    over two lines is still the same name.
-    """
-    return {" ".join(text[start:end].split()) for start, end in cluster}
+    """RETURNS (Set[str]): Texts of an entity's mentions, see `normalize_space`."""
+    return {normalize_space(text[start:end]) for start, end in cluster}
 
 
 def collect_facts(docs: Iterable[Doc], places: Places = DEFAULT) -> Set[NamedFact]:
@@ -49,7 +48,7 @@ def collect_facts(docs: Iterable[Doc], places: Places = DEFAULT) -> Set[NamedFac
 
 def hash_fact(fact: NamedFact) -> int:
     """RETURNS (int): 64-bit hash, the same on every machine."""
-    return get_string_id("\t".join(fact))  # names hold no tab: their white space was normalised
+    return get_string_id("\t".join(fact))  # names do not hold tabs: their white space was normalised
 
 
 def is_known(facts: Facts, text: str, head: Cluster, label: str, tail: Cluster) -> bool:
@@ -71,7 +70,7 @@ def count_labels(docs: Iterable[Doc], counts: Dict[str, int], places: Places = D
 
 
 def save_facts(facts: Facts, path: Union[str, Path], frequencies: Optional[Dict[str, int]] = None) -> None:
-    """Write facts as hashes: about nine bytes each, and no names of the training data leave the house.
+    """Write facts as hashes: about nine bytes each, and no names of the training data are in the file.
 
     frequencies (Optional[Dict[str, int]]): How often the training data have each label.
     """
@@ -82,7 +81,7 @@ def load_facts(*paths: Union[str, Path]) -> Set[int]:
     """Read one or several fact files.
 
     RETURNS (Set[int]): Hashes, all files together.
-    RAISES (ValueError): If a file is none of ours.
+    RAISES (ValueError): If a file is not a file of facts.
     """
     return set().union(*(read_facts(path)[0] for path in paths))
 
@@ -105,8 +104,10 @@ def facts_to_data(facts: Facts, frequencies: Optional[Dict[str, int]]) -> Dict[s
 
 
 def facts_from_data(data: Any, path: Union[str, Path]) -> Tuple[Set[int], Optional[Dict[str, int]]]:
-    """RETURNS (Tuple[Set[int], Optional[Dict[str, int]]]): Hashes; frequencies of labels, None where there are none.
-    RAISES (ValueError): If these are no contents of a file of facts.
+    """Read the contents of a file of facts.
+
+    RETURNS (Tuple[Set[int], Optional[Dict[str, int]]]): Hashes; frequencies of labels, if the file has them.
+    RAISES (ValueError): If the data are not those of a file of facts.
     """
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise ValueError(Errors.R130.format(path=path))

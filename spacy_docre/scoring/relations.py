@@ -1,5 +1,6 @@
 """Scorer of relations: strict, without types, by cut, by label, Ign F1, and evidence."""
 
+from functools import partial
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from spacy import registry
@@ -22,7 +23,7 @@ from ..doc.sets import (
 from .counts import Counts, ScorerFn, Tally, add_up, as_dict, as_keys, compare, intervals
 from .facts import Facts, is_known
 
-# By mention counts of head and tail. KMGRE and RSMAN both speak of M2 and mean different cuts.
+# By mention counts of head and tail. M2 means different cuts in the papers of KMGRE and RSMAN.
 MENTION_CUTS: Dict[str, Callable[[int, int], bool]] = {
     "m1": lambda head, tail: head > 1 or tail > 1,
     "m2": lambda head, tail: head > 1 and tail > 1,
@@ -171,19 +172,34 @@ def _forgive_untyped(triple: EntityTriple, any_type: Set[Cluster]) -> EntityTrip
 
 
 def _evidence(support: Dict[EntityTriple, Set[Offsets]], starts: List[int]) -> Set[Tuple[EntityTriple, int]]:
-    """RETURNS (Set[Tuple[EntityTriple, int]]): Relation and supporting sentence, by the sentences' first characters."""
+    """List relations with each supporting sentence. starts: first character of each sentence."""
     return {(triple, sent) for triple, sents in support.items() for sent in find_sentences(sents, starts)}
 
 
 def _cuts(reference: Doc, by_label: Dict[str, str]) -> Dict[str, Callable[[EntityTriple], bool]]:
-    """RETURNS (Dict[str, Callable[[EntityTriple], bool]]): Condition of each cut that can be told on this document."""
-    cuts: Dict[str, Callable[[EntityTriple], bool]] = {}
-    for name, rule in MENTION_CUTS.items():
-        cuts[name] = lambda t, rule=rule: rule(len(t[0][0]), len(t[2][0]))  # type: ignore[misc]
+    """List the conditions of the cuts that this document allows."""
+    cuts: Dict[str, Callable[[EntityTriple], bool]] = {
+        name: partial(_fits_counts, rule) for name, rule in MENTION_CUTS.items()
+    }
     if reference.has_annotation("SENT_START"):
         starts = [sent.start_char for sent in reference.sents]
-        cuts["intra"] = lambda t: bool(find_sentences(t[0][0], starts) & find_sentences(t[2][0], starts))
-        cuts["inter"] = lambda t: not cuts["intra"](t)
+        cuts["intra"] = partial(_is_within_sentence, starts)
+        cuts["inter"] = lambda t: not _is_within_sentence(starts, t)
     for name in LABEL_CUTS if by_label else ():
-        cuts[name] = lambda t, name=name: by_label.get(t[1], "tail") == name  # type: ignore[misc]
+        cuts[name] = partial(_is_in_label_cut, by_label, name)
     return cuts
+
+
+def _fits_counts(rule: Callable[[int, int], bool], triple: EntityTriple) -> bool:
+    (head, _), _, (tail, _) = triple
+    return rule(len(head), len(tail))
+
+
+def _is_within_sentence(starts: List[int], triple: EntityTriple) -> bool:
+    """Tell whether a sentence mentions both entities."""
+    (head, _), _, (tail, _) = triple
+    return bool(find_sentences(head, starts) & find_sentences(tail, starts))
+
+
+def _is_in_label_cut(by_label: Dict[str, str], name: str, triple: EntityTriple) -> bool:
+    return by_label.get(triple[1], "tail") == name

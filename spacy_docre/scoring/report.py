@@ -42,32 +42,32 @@ Row = List[str]
 
 
 def table1(scores: Dict[str, Any]) -> str:
-    """RETURNS (str): Precision, recall and F1 in percent of the four strict levels and of untyped relations. "-" stands
-    where nothing was scored.
+    """Tabulate precision, recall and F1 in percent of the strict levels and of untyped relations; "-" where nothing was
+    scored.
     """
     return _prf_table("Level", [(title, scores, name) for title, name in LEVELS.items()])
 
 
 def table_tasks(tasks: Dict[str, Dict[str, Any]]) -> str:
-    """RETURNS (str): Precision, recall and F1 in percent of each task on gold input."""
+    """Tabulate precision, recall and F1 in percent of each task on gold input."""
     return _prf_table("Task on gold input", [(title, tasks[task], name) for title, (task, name) in TASK_TITLES.items()])
 
 
 def table_cuts(scores: Dict[str, Any], title: str = "Relations (strict)") -> str:
-    """RETURNS (str): Strict relation F1 in percent, by cut."""
+    """Tabulate strict relation F1 in percent, by cut."""
     rows = [[name, _percent(scores.get(key)), *_interval(scores, key)] for name, key in CUTS.items()]
     return markdown([title, "F1"], rows)
 
 
 def table_coref(scores: Dict[str, Any]) -> str:
-    """RETURNS (str): Precision, recall and F1 in percent of the coreference scores, with and without singletons."""
+    """Tabulate precision, recall and F1 in percent of the coreference scores, with and without singletons."""
     variants = {"": "", ", no singletons": "_no_singletons"}
     rows = [(f"{title}{t}", scores, f"{name}{v}") for t, v in variants.items() for title, name in COREF.items()]
     return _prf_table("Coreference", rows)
 
 
 def table_per_type(scores: Dict[str, Any]) -> str:
-    """RETURNS (str): Strict precision, recall and F1 in percent of each relation, by name."""
+    """Tabulate strict precision, recall and F1 in percent of each relation, by name."""
     per_type = scores.get("relations_per_type") or {}
     rows = [[label, *(_percent(values[key]) for key in "prf")] for label, values in sorted(per_type.items())]
     return markdown(["Relation", "P", "R", "F1"], rows)
@@ -83,7 +83,7 @@ def _prf_table(header: str, levels: Sequence[Tuple[str, Dict[str, Any], str]]) -
 
 
 def _interval(scores: Dict[str, Any], key: str) -> Row:
-    """RETURNS (Row): The cell of a confidence interval, where intervals were asked for."""
+    """Make the cell of a confidence interval, if intervals were asked for."""
     if f"{key}_interval" not in scores:
         return []
     bounds = scores[f"{key}_interval"]
@@ -95,7 +95,7 @@ def _percent(value: Optional[float]) -> str:
 
 
 def markdown(header: Sequence[str], rows: Sequence[Row]) -> str:
-    """Rows may have one cell more than the header: a confidence interval."""
+    """Make a Markdown table. Rows may have one cell more than the header: a confidence interval."""
     n = max(map(len, [header, *rows]))
     header = [*header, "95 percent of draws"][:n]
     cells = [[cell.replace("|", "\\|") for cell in row] + ["-"] * (n - len(row)) for row in (header, *rows)]

@@ -34,40 +34,45 @@ def make_submission(
     places (Places): Where the layers are kept.
     RETURNS (Tuple[List[Record], int]): title, h_idx, t_idx, r, evidence (sentences of the original) of each relation;
         and how many others there are whose entities are not those of the original.
-    RAISES (ValueError): If a document is not in the original, or that is no file of DocRED's kind.
+    RAISES (ValueError): If a document is not in the original, or the original is not in DocRED's form.
     """
     try:
-        originals = {(r["title"], *(token for sent in r["sents"] for token in sent)): r for r in records}
-        found: Dict[Tuple[str, int, int, str], Record] = {}
-        n_lost = 0
-        for example in examples:
-            check_same_text(example.reference, example.predicted)
-            reference = example.reference
-            title = reference._.get(TITLE_ATTR)
-            original = originals.get((title, *(token.text for token in reference)))
-            if original is None:
-                raise ValueError(Errors.R132.format(path=path, title=title))
-            vertices, starts = locate(original, reference)
-            for record in list_predictions(example.predicted, starts, places):
-                head, tail = vertices.get(record.pop("head")), vertices.get(record.pop("tail"))
-                if head is None or tail is None:
-                    n_lost += 1
-                else:
-                    found.setdefault(
-                        (title, head, tail, record["r"]), {"title": title, "h_idx": head, "t_idx": tail, **record}
-                    )
+        return _list_records(examples, records, path, places)
     except (KeyError, TypeError, IndexError) as e:
-        raise ValueError(
-            Errors.R105.format(
-                path=path, problem=f"it is no list of documents as DocRED has them ({type(e).__name__}: {e})."
-            )
-        ) from None
+        problem = f"it is not a list of documents in DocRED's form ({type(e).__name__}: {e})."
+        raise ValueError(Errors.R105.format(path=path, problem=problem)) from None
+
+
+def _list_records(
+    examples: Iterable[Example], records: Any, path: Optional[Path], places: Places
+) -> Tuple[List[Record], int]:
+    """RETURNS (Tuple[List[Record], int]): See `make_submission`."""
+    originals = {(r["title"], *(token for sent in r["sents"] for token in sent)): r for r in records}
+    found: Dict[Tuple[str, int, int, str], Record] = {}
+    n_lost = 0
+    for example in examples:
+        check_same_text(example.reference, example.predicted)
+        title = example.reference._.get(TITLE_ATTR)
+        original = originals.get((title, *(token.text for token in example.reference)))
+        if original is None:
+            raise ValueError(Errors.R132.format(path=path, title=title))
+        vertices, starts = locate(original, example.reference)
+        for record in list_predictions(example.predicted, starts, places):
+            head, tail = vertices.get(record.pop("head")), vertices.get(record.pop("tail"))
+            if head is None or tail is None:
+                n_lost += 1
+            else:
+                key = (title, head, tail, record["r"])
+                found.setdefault(key, {"title": title, "h_idx": head, "t_idx": tail, **record})
     return list(found.values()), n_lost
 
 
 def locate(original: Record, reference: Doc) -> Tuple[Dict[Cluster, int], List[int]]:
-    """RETURNS (Tuple[Dict[Cluster, int], List[int]]): Places of the entities in vertexSet, and the character at which
-    each sentence begins; an empty one begins where the next does."""
+    """Find entities and sentences of the original in the text.
+
+    RETURNS (Tuple[Dict[Cluster, int], List[int]]): Place of each entity in vertexSet, and the character at which each
+        sentence begins; an empty one begins where the next does.
+    """
     chars = [token.idx for token in reference] + [len(reference.text)]
     first = [0]
     for sent in original["sents"]:

@@ -7,21 +7,24 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple, Union
 
 import numpy
 
+from ..arrays import Floats1d, Floats2d
+from ..doc.text import normalize_space
+
 RADIUS = 7.0  # of a node, in pixels as all lengths here
 ARROW = 8.0
-BEND = 0.1  # how far a line leaves the straight one, as a share of its length: there and back are two lines
+BEND = 0.1  # of a line, as a share of its length, so that there and back are two lines
 ACROSS, DOWN = 150.0, 92.0  # times the square root of the nodes; names are wide, so there is more across than down
-LABEL = 110.0  # and across, for what is written on a line
+LABEL = 110.0  # and this more across, for captions
 MAX_WIDTH = 760.0  # of a part: more nodes make it higher, for a page is read downwards
 NODE_AREA = 9000.0  # of each node in a part that is as wide as it may be
-MAX_LABEL = 24  # characters of a name or a label; the whole is in its tooltip
-CHARACTER = 6.8  # width of one in a name that is lit; taken a little too wide, as fonts differ
-MARGIN = (8.0, 26.0)  # round it all; what is written on a loop lies above its node
+MAX_LABEL = 24  # characters of a name or a label; the tooltip has the whole
+CHARACTER = 6.8  # width of one in a highlighted name; a little too wide, because fonts differ
+MARGIN = (8.0, 26.0)  # around the drawing; the caption of a loop lies above its node
 GAP = (14.0, 6.0)  # between the names of two nodes, across and down
-NAME = (-RADIUS - 3, 26.0)  # from a node's middle to the top of what belongs to it, and to the bottom of its name
-ALONG = (0.5, 0.42, 0.58, 0.34, 0.66, 0.26, 0.74)  # where on a line its label may go, the best first
-MAX_CAPTIONS = 24  # lines in a graph that has something written on all of them; else only those that are lit
-MAX_STRESS_NODES = 40  # the better layout takes the cube of their number
+NAME = (-RADIUS - 3, 26.0)  # from the middle of a node to its top and to the bottom of its name
+ALONG = (0.5, 0.42, 0.58, 0.34, 0.66, 0.26, 0.74)  # positions of a caption on its line, the best first
+MAX_CAPTIONS = 24  # in a larger graph, only highlighted lines show their captions
+MAX_STRESS_NODES = 40  # the better layout takes time in the cube of their number
 MAX_STEPS = 400
 
 Point = Tuple[float, float]
@@ -37,7 +40,7 @@ class Edge:
     labels (Tuple[str, ...]): Their labels.
     caption (str): What is written on the line.
     line, arrow (str): What to draw, in the language of SVG paths.
-    place (Point): Where the caption goes.
+    place (Point): Position of the caption.
     free (bool): Whether the caption covers neither a name nor another caption that is shown with it.
     """
 
@@ -57,7 +60,7 @@ class Node:
     """An entity.
 
     name (str): What is written below it.
-    place (Point): Where it lies.
+    place (Point): Position of its middle.
     """
 
     name: str
@@ -78,7 +81,7 @@ class Graph:
 
     @property
     def captioned(self) -> bool:
-        """Whether all that is written on lines is shown at once."""
+        """Whether all captions are shown at once."""
         return len(self.edges) <= MAX_CAPTIONS
 
 
@@ -104,7 +107,7 @@ def draw_graph(relations: Sequence[Triple], names: Sequence[str]) -> Graph:
         labels = tuple(relations[i][1] for i in numbers)
         caption = shorten(labels[0]) + (f" +{len(labels) - 1}" if len(labels) > 1 else "")
         line, arrow, candidates = draw_edge(places[head], places[tail])
-        # Of many lines only those of one entity are lit together.
+        # Of many lines only those of one entity are highlighted together.
         beside = [box for a, b, box in captions if len(grouped) <= MAX_CAPTIONS or {a, b} & {head, tail}]
         place, free = place_caption(candidates, measure(caption), numpy.array(named + beside))
         if free:
@@ -114,13 +117,13 @@ def draw_graph(relations: Sequence[Triple], names: Sequence[str]) -> Graph:
 
 
 def shorten(text: str) -> str:
-    """RETURNS (str): A text of at most MAX_LABEL characters, on one line."""
-    text = " ".join(text.split())
+    """Cut a text to at most MAX_LABEL characters, on one line."""
+    text = normalize_space(text)
     return text if len(text) <= MAX_LABEL else text[: MAX_LABEL - 1].rstrip() + "…"
 
 
 def measure(text: str) -> float:
-    """RETURNS (float): About how wide a text is, in pixels. Chinese, Japanese, Korean are twice as wide."""
+    """Estimate the width of a text in pixels. Chinese, Japanese and Korean characters are twice as wide."""
     wide = sum(unicodedata.east_asian_width(character) in "WF" for character in text)
     return CHARACTER * (len(text) + wide)
 
@@ -132,12 +135,14 @@ def lay_out(pairs: Sequence[Tuple[int, int]], widths: Mapping[int, float]) -> Tu
     widths (Mapping[int, float]): How wide the name of each node is.
     RETURNS (Tuple[Dict[int, Point], float, float]): Place of each node, width and height of the whole.
     """
-    import networkx  # takes a while, and only who draws needs it
+    import networkx  # slow to load, and only drawings need it
 
     graph = networkx.Graph(list(pairs))
     parts = sorted(networkx.connected_components(graph), key=lambda part: (-len(part), min(part)))
     nodes: Dict[int, Point] = {}
     x, y, row, right = *MARGIN, 0.0, 0.0
+    # Parts lie side by side like words in a text of MAX_WIDTH. Of three parts 500, 200 and 300 wide, the first two make
+    # a row, and the third begins the next row, below the higher of the two.
     for part in parts:
         members = sorted(part)
         boxes = numpy.array([(max(widths[node], 2 * RADIUS) + GAP[0], NAME[1] - NAME[0] + GAP[1]) for node in members])
@@ -153,21 +158,23 @@ def lay_out(pairs: Sequence[Tuple[int, int]], widths: Mapping[int, float]) -> Tu
     return nodes, right + MARGIN[0], y + row + MARGIN[1]
 
 
-def size(n: int) -> numpy.ndarray:
-    """RETURNS (numpy.ndarray): Width and height for a number of joined nodes."""
+def size(n: int) -> Floats1d:
+    """Choose width and height for a number of joined nodes."""
     width, height = LABEL + ACROSS * math.sqrt(n), DOWN * math.sqrt(n)
     if width <= MAX_WIDTH:
         return numpy.array([width, height])
     return numpy.array([MAX_WIDTH, max(height, n * NODE_AREA / MAX_WIDTH)])
 
 
-def keep_apart(places: numpy.ndarray, boxes: numpy.ndarray) -> numpy.ndarray:
+def keep_apart(places: Floats2d, boxes: Floats2d) -> Floats2d:
     """Push boxes that overlap from one another, the shorter way, until none do.
 
-    places (numpy.ndarray): Middles of the boxes, (N, 2).
-    boxes (numpy.ndarray): Widths and heights, (N, 2).
-    RETURNS (numpy.ndarray): New middles. Where there is no end to it, some boxes still overlap.
+    places (Floats2d): Middles of the boxes, (N, 2).
+    boxes (Floats2d): Widths and heights, (N, 2).
+    RETURNS (Floats2d): New middles. Some boxes may still overlap after `MAX_STEPS`.
     """
+    # Three boxes of 10 x 4 with middles (0, 0), (6, 1), (30, 0). Between two of them at least 10 across or 4 down is
+    # needed. The first two lack 4 across and 3 down, so each moves 1.5 down or up; the third lacks nothing.
     least = (boxes[:, None] + boxes) / 2
     order = numpy.sign(numpy.arange(len(places))[:, None] - numpy.arange(len(places)))  # for those at the same place
     for _ in range(MAX_STEPS):
@@ -187,8 +194,11 @@ def keep_apart(places: numpy.ndarray, boxes: numpy.ndarray) -> numpy.ndarray:
     return places
 
 
-def spread(graph: Any, members: Sequence[int]) -> numpy.ndarray:
-    """RETURNS (numpy.ndarray): Places of a connected graph's members within the unit square, drawn out along x."""
+def spread(graph: Any, members: Sequence[int]) -> Floats2d:
+    """Lay out a connected graph in the unit square, its longest axis along x.
+
+    RETURNS (Floats2d): Places of the members, (N, 2).
+    """
     import networkx
 
     if len(members) <= MAX_STRESS_NODES:
@@ -198,6 +208,7 @@ def spread(graph: Any, members: Sequence[int]) -> numpy.ndarray:
     places = numpy.array([found[node] for node in members])
     places -= places.mean(0)
     places = places @ numpy.linalg.eigh(places.T @ places)[1][:, ::-1]  # the longest axis first
+    # Of nodes at x = 0, 1, 10, `even` is 0, 0.1, 1, and `rank` 0, 0.5, 1 (from seven nodes on); the mean is 0, 0.3, 1.
     low, extent = places.min(0), numpy.ptp(places, axis=0)
     even = numpy.where(extent > 1e-6, (places - low) / numpy.maximum(extent, 1e-6), 0.5)
     rank = places.argsort(0, kind="stable").argsort(0) / (len(members) - 1) if len(members) > 6 else even
@@ -205,8 +216,11 @@ def spread(graph: Any, members: Sequence[int]) -> numpy.ndarray:
 
 
 def draw_edge(head: Point, tail: Point) -> Tuple[str, str, List[Point]]:
-    """RETURNS (Tuple[str, str, List[Point]]): Line and arrow from one node to another as SVG paths, and places on the
-    line for what is written there, the best first."""
+    """Draw a line with an arrow from one node to another.
+
+    RETURNS (Tuple[str, str, List[Point]]): Line and arrow as SVG paths, and places on the line for its caption, the
+        best first.
+    """
     (x1, y1), (x2, y2) = head, tail
     if head == tail:  # a loop above the node
         r = 2 * RADIUS
@@ -222,12 +236,12 @@ def draw_edge(head: Point, tail: Point) -> Tuple[str, str, List[Point]]:
     return line, _arrow(tip, into), places
 
 
-def place_caption(candidates: Sequence[Point], width: float, taken: numpy.ndarray) -> Tuple[Point, bool]:
+def place_caption(candidates: Sequence[Point], width: float, taken: Floats2d) -> Tuple[Point, bool]:
     """Choose the place where a caption covers least.
 
     candidates (Sequence[Point]): Places, the best first.
     width (float): Of the caption.
-    taken (numpy.ndarray): The boxes that are there already. Shape (N, 4).
+    taken (Floats2d): Boxes that are there already. Shape (N, 4).
     RETURNS (Tuple[Point, bool]): A place, and whether the caption covers nothing there.
     """
     covered = []

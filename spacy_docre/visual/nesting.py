@@ -6,7 +6,7 @@ from typing import Dict, Iterator, List, Sequence, Union
 
 @dataclass(frozen=True)
 class Stretch:
-    """What becomes an element of the text.
+    """A part of the text that becomes an element.
 
     start, end (int): Characters [start, end).
     kind (str): "sentence" or "mention".
@@ -21,14 +21,14 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Opening:
-    """Where an element begins, or goes on after one that crosses it has ended."""
+    """The start of an element, or its continuation after the end of one that crosses it."""
 
     stretch: Stretch
     first: bool
 
 
 class Closing:
-    """Where the element that was opened last ends."""
+    """The end of the element that was opened last."""
 
 
 Piece = Union[str, Opening, Closing]

@@ -1,4 +1,4 @@
-"""What a page shows of a Doc, as plain data."""
+"""All that a page shows of a Doc, as plain data."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -123,7 +123,7 @@ def view_doc(
 
 
 def choose_colours(docs: Sequence[Doc], places: Places) -> Dict[str, int]:
-    """RETURNS (Dict[str, int]): Colour of each entity type. The same type has the same one in all documents."""
+    """Choose a colour for each entity type, the same in all documents."""
     types = {entity.label for doc in docs for entity in get_entities(doc, places)}
     return {label: i % N_COLOURS for i, label in enumerate([*KNOWN_TYPES, *sorted(types - {*KNOWN_TYPES})])}
 
@@ -171,5 +171,5 @@ def _view_heatmaps(
 
 
 def _count(values: Iterable[Any]) -> List[Tuple[Any, int]]:
-    """RETURNS (List[Tuple[Any, int]]): Each value and how often it is there, frequent ones first."""
+    """Count each value, frequent ones first."""
     return sorted(Counter(values).items(), key=lambda item: (-item[1], item[0]))

@@ -59,6 +59,19 @@ def test_unlinked_each_named_entity_is_one_by_itself(nlp):
     assert entities(doc) == [([ent[:2]], ent[2]) for ent in ENTS]
 
 
+def test_names_that_differ_in_white_space_are_one_entity(nlp):
+    """A line break or a second space inside a name does not make it another name, whether it is in a cluster or not."""
+    words = ["Ada", "Byron", "met", "Ada", "\n", "Byron", ".", "Ada", " ", "Byron", "left"]
+    doc = Doc(nlp.vocab, words=words, spaces=[True] * 3 + [False] * 2 + [True] * 6)
+    assert [doc[s:e].text for s, e in ((0, 2), (3, 6), (7, 10))] == ["Ada Byron", "Ada\nByron", "Ada   Byron"]
+    doc.set_ents([Span(doc, *ent, label="PER") for ent in ((0, 2), (3, 6), (7, 10))])
+    assert entities(nlp.add_pipe("docre_adopt")(doc)) == [([(0, 2), (3, 6), (7, 10)], "PER")]
+    set_group(doc, "chains_1", [(3, 6), (2, 3)])
+    assert entities(nlp.add_pipe("docre_adopt", name="linked", config={"clusters": "chains"})(doc)) == [
+        ([(0, 2), (2, 3), (3, 6), (7, 10)], "PER")
+    ]
+
+
 def test_one_text_of_two_types_is_two_entities(nlp):
     doc = nlp.add_pipe("docre_adopt")(make_doc(nlp, [(0, 2, "PER"), (12, 14, "ORG")]))
     assert entities(doc) == [([(0, 2)], "PER"), ([(12, 14)], "ORG")]

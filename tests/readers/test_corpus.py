@@ -1,25 +1,28 @@
-"""The corpus reader of the configs: paths, given layers, alignment."""
+"""The corpus reader of the configs: paths, given layers, places."""
+
+import json
 
 import pytest
 import spacy
-from hypothesis import given
-from hypothesis import strategies as st
 from spacy.tokens import Doc, DocBin
+from spacy.util import load_model_from_config
+from thinc.api import Adam, fix_random_seed
 
-from spacy_docre.attributes import (
+from spacy_docre.doc.copying import copy_layers
+from spacy_docre.doc.layers import (
+    cluster_keys,
     get_clusters,
     get_mentions,
     get_types,
     has_clusters,
     has_mentions,
-    has_relations,
-    is_given,
-    relation_record,
     set_clusters,
     set_mentions,
-    set_relation_data,
 )
-from spacy_docre.doc.align import align_spans, token_offsets
+from spacy_docre.doc.notes import is_given
+from spacy_docre.doc.places import DEFAULT, Places
+from spacy_docre.doc.records import get_relation_data, has_relations, relation_record, set_relation_data
+from spacy_docre.pipeline.naming import rename_components
 from spacy_docre.readers.corpus import DocreCorpus, create_docre_corpus, find_files
 
 NLP = spacy.blank("en")
@@ -197,46 +200,109 @@ def test_unknown_layers():
         create_docre_corpus("x", require=["entities"])
 
 
-# Alignment
+# Places
+
+PRESS = Places.parse("press")
+FILES = Places("names", "chains", "facts")  # where gold lies in the files
+IN_FILES = {"spans_key": "names", "span_cluster_prefix": "chains", "relations_attr": "facts"}
+OURS = ("docre_transformer", "docre_mentions", "docre_clusters", "docre_types", "docre_relations")
 
 
-def test_align_by_hand():
-    """Gold "Os" and "lo" are one token of the prediction, gold "Berg's" is two."""
-    reference = Doc(NLP.vocab, words=["Os", "lo", "Berg's"], spaces=[False, True, False])
-    predicted = Doc(NLP.vocab, words=["Oslo", "Berg", "'s"], spaces=[True, False, False])
-    spans = [(0, 1), (1, 2), (0, 2), (2, 3), (0, 3), (1, 3)]
-    assert align_spans(reference, predicted, spans) == [None, None, (0, 1), (1, 3), (0, 3), None]
-    assert align_spans(reference, predicted, []) == []
+@pytest.fixture(autouse=True)
+def no_extensions_left():
+    yield
+    for places in (PRESS, FILES):
+        for name in (places.relations, places.relation_data, places.entities):
+            if name != "entities" and Doc.has_extension(name):
+                Doc.remove_extension(name)
 
 
-def test_texts_have_to_agree():
-    with pytest.raises(ValueError, match="R103.*character 2"):
-        align_spans(Doc(NLP.vocab, words=["Oslo"]), Doc(NLP.vocab, words=["Os"]), [(0, 1)])
-
-
-pieces = st.lists(st.sampled_from(["a", "é", "🌍", "bc", "\xa0"]), min_size=1, max_size=12)
-
-
-@given(pieces, st.data())
-def test_align_equals_slow_twin(chars, data):
-    """Two tokenisations of one text; the slow twin compares character offsets one by one."""
+@pytest.fixture
+def other_files(sample_corpus, tmp_path):
+    """The sample corpus with its gold layers under other names, and under these alone."""
     docs = []
+    for doc in DocBin().from_disk(sample_corpus["train"]).get_docs(NLP.vocab):
+        copy_layers(doc, DEFAULT, FILES)
+        for key in list(doc.spans):
+            if key not in (FILES.mentions, *cluster_keys(doc, FILES.clusters)):
+                del doc.spans[key]
+        set_relation_data(doc, None)
+        docs.append(doc)
+    return save(tmp_path / "other.spacy", *docs)
+
+
+def everything(doc, places):
+    """All layers; as JSON, because files turn lists into tuples."""
+    readers = get_mentions, get_clusters, get_types, get_relation_data
+    return json.dumps([read_layer(doc, places) for read_layer in readers])
+
+
+def test_gold_under_other_names(sample_corpus, other_files):
+    """It comes to the places of the pipeline, whatever it is called in the files; so do the given layers."""
+    given = {"given": ["sents", "types"], "require": ["relations"]}
+    expected = read(sample_corpus["train"], **given)
+    assert not any(has_mentions(eg.reference) for eg in read(other_files, given=["types"]))
+    assert read(other_files, require=["relations"]) == []
+    found = read(other_files, **given, **IN_FILES)
+    assert len(found) == len(expected) > 1
+    for eg, wanted in zip(found, expected):
+        assert everything(eg.reference, DEFAULT) == everything(wanted.reference, DEFAULT)
+        assert everything(eg.predicted, DEFAULT) == everything(wanted.predicted, DEFAULT)
+        assert get_clusters(eg.predicted) and eg.predicted._.docre_given == wanted.predicted._.docre_given
+
+
+def run(config, corpus, prefix=""):
+    """Initialise, train and evaluate a pipeline, with and without given layers.
+
+    RETURNS (Dict): Labels, losses and scores, by names without the prefix.
+    """
+    nlp = load_model_from_config({**config, "initialize": {}}, auto_fill=True)
+    if prefix:
+        rename_components(nlp, prefix)
+    fix_random_seed(0)
+    nlp.initialize(lambda: corpus()(nlp))
+    start = f"{prefix}_" if prefix else ""
+    labels = {name: nlp.get_pipe(start + name).labels for name in ("docre_types", "docre_relations")}
+    losses = {}
     for _ in range(2):
-        cuts = data.draw(st.lists(st.booleans(), min_size=len(chars), max_size=len(chars)))
-        words = [""]
-        for char, cut in zip(chars, cuts):
-            words = [*words, char] if cut and words[-1] else [*words[:-1], words[-1] + char]
-        docs.append(Doc(NLP.vocab, words=words, spaces=[False] * len(words)))
-    reference, predicted = docs
-    n = len(reference)
-    spans = [(s, e) for s in range(n) for e in range(s + 1, n + 1)]
-    slow = [predicted.char_span(reference[s:e].start_char, reference[s:e].end_char) for s, e in spans]
-    assert align_spans(reference, predicted, spans) == [span and (span.start, span.end) for span in slow]
+        nlp.update(list(corpus(given=["sents"])(nlp)), losses=losses, sgd=Adam(0.003))
+    nlp.get_pipe(f"{start}docre_relations").cfg.update(threshold=0.0, top_k=1)
+    scores = [nlp.evaluate(list(corpus(given=given)(nlp))) for given in ([], ["sents", "types"])]
+    for score in scores:
+        del score["speed"]
+    return {"labels": labels, "losses": {key.removeprefix(start): n for key, n in losses.items()}, "scores": scores}
 
 
-@given(st.text(max_size=40))
-def test_token_offsets(text):
-    doc = NLP.make_doc(text)
-    starts, ends = token_offsets(doc)
-    assert starts.tolist() == [token.idx for token in doc]
-    assert ends.tolist() == [token.idx + len(token) for token in doc]
+def test_renamed_pipelines_give_the_same_numbers(tiny_config, sample_corpus, other_files):
+    """Initialised, trained and scored by `nlp.evaluate`: with the names of `rename_components`, with gold under other
+    names in the files, and with both."""
+
+    def default(**settings):
+        return create_docre_corpus(sample_corpus["train"], limit=3, **settings)
+
+    def renamed(**settings):
+        return create_docre_corpus(other_files, limit=3, **settings, **IN_FILES)
+
+    expected = run(tiny_config, default)
+    assert expected["labels"]["docre_relations"] and all(expected["losses"].values())
+    assert expected["scores"][1]["mentions_f"] == expected["scores"][1]["types_f"] == 1.0
+    assert expected["scores"][1]["relations_f"] > 0 and expected["scores"][0]["clusters_f"] is not None
+    assert run(tiny_config, default, "press") == expected
+    assert run(tiny_config, renamed) == expected
+    assert run(tiny_config, renamed, "press") == expected
+
+
+def test_two_pipelines_on_one_doc(tiny_nlp, tmp_path):
+    """Each gets the given layers and the gold at its own places."""
+    tiny_nlp.to_disk(tmp_path / "model")
+    other = spacy.load(tmp_path / "model")
+    rename_components(other, "press")
+    for name in OURS:
+        tiny_nlp.add_pipe(f"press_{name}", source=other)
+    [eg] = create_docre_corpus(save(tmp_path / "a.spacy", gold()), given=["types"])(tiny_nlp)
+    assert everything(eg.reference, PRESS) == everything(eg.reference, DEFAULT) == everything(gold(), DEFAULT)
+    assert everything(eg.predicted, PRESS) == everything(eg.predicted, DEFAULT)
+    assert len(get_clusters(eg.predicted, PRESS)) == 3 and not has_relations(eg.predicted, PRESS)
+    scores = tiny_nlp.evaluate([eg])
+    assert scores["mentions_f"] == scores["clusters_f"] == 1.0 and scores["relations_f"] is not None
+    assert everything(eg.predicted, PRESS) == everything(eg.predicted, DEFAULT)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import spacy
 
-from spacy_docre.attributes import get_clusters, get_mentions, get_relation_data, get_types, has_clusters, has_relations
+from spacy_docre.doc.layers import get_clusters, get_mentions, get_types, has_clusters
+from spacy_docre.doc.records import get_relation_data, has_relations
 from spacy_docre.readers.docred import read_docred, read_rel_info
 from spacy_docre.readers.faults import MAX_MESSAGES, Faults
 
@@ -210,7 +211,7 @@ BROKEN = [
     (document(sents=[["\xa0"]], vertexSet=[], labels=[]), "no text"),
     (document(title=["a"]), "title"),
     (document(vertexSet=None), "vertexSet"),
-    (document(vertexSet=["Ada"]), "entity 0 is no list"),
+    (document(vertexSet=["Ada"]), "entity 0 is not a list"),
     (document(vertexSet=[["Ada"]]), "mention 0 of entity 0"),
     (document(vertexSet=[[mention(9, 0, 1)]]), "there are 2 sentences"),
     (document(vertexSet=[[mention(-1, 0, 1)]]), "sent_id -1"),
@@ -218,8 +219,8 @@ BROKEN = [
     (document(vertexSet=[[mention(0, 8, 10)]]), "pos [8, 10]"),
     (document(vertexSet=[[mention(0, 3, 3)]]), "pos [3, 3]"),
     (document(vertexSet=[[mention(0, 0, 1, 5)]]), "type 5"),
-    (document(labels={}), "labels is no list"),
-    (document(labels=[5]), "relation 0 is no object"),
+    (document(labels={}), "labels is not a list"),
+    (document(labels=[5]), "relation 0 is not an object"),
     (document(labels=[{"h": 1, "t": 3, "r": "P19"}]), "t = 3, but there are 3 entities"),
     (document(labels=[{"h": -1, "t": 1, "r": "P19"}]), "h = -1"),
     (document(labels=[{"h": 1, "t": 2}]), "r = None"),

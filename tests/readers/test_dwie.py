@@ -7,7 +7,7 @@ import pytest
 import spacy
 
 from formats import DWIE, write_files
-from spacy_docre.attributes import get_clusters, get_types
+from spacy_docre.doc.layers import get_clusters, get_types
 from spacy_docre.readers.dwie import read_dwie
 from spacy_docre.readers.faults import Faults
 
@@ -81,9 +81,9 @@ def test_what_is_dropped(read, changes, faults):
     "changes,problem",
     [
         ({"content": None}, "annos_with_content"),
-        ({"mentions": None}, "mentions is no list"),
+        ({"mentions": None}, "mentions is not a list"),
         ({"mentions": [{"begin": 0, "end": 2, "text": "Ad", "concept": 7}]}, "concept that is not there"),
-        ({"mentions": [{"begin": 2, "end": 2, "text": "", "concept": 0}]}, "no range"),
+        ({"mentions": [{"begin": 2, "end": 2, "text": "", "concept": 0}]}, "not a range"),
         ({"concepts": [DWIE["concepts"][0]] * 2}, "two concepts"),
         ({"relations": [{"s": 0, "p": "in", "o": 9}]}, "not both concepts"),
         ({"relations": [{"s": 0, "o": 3}]}, "no label"),

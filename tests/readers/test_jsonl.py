@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from spacy.tokens import Doc, DocBin
 
-from spacy_docre.attributes import get_clusters, get_mentions, get_relation_data, get_types, has_clusters, has_relations
+from spacy_docre.doc.layers import get_clusters, get_mentions, get_types, has_clusters
 from spacy_docre.doc.places import Places
+from spacy_docre.doc.records import get_relation_data, has_relations
 from spacy_docre.readers.faults import Faults
 from spacy_docre.readers.jsonl import read_jsonl
 from spacy_docre.writers.jsonl import doc_to_record, write_jsonl
@@ -192,22 +193,22 @@ def test_sentences(read):
 
 
 BROKEN = [
-    ("{", "no JSON"),
-    ("[" * 100_000, "no JSON"),
+    ("{", "not JSON"),
+    ("[" * 100_000, "not JSON"),
     ("[]", "not an object"),
     ({"id": "x"}, "text"),
     (record(text=5), "text"),
     (record(text="\ud800"), "text"),
     (record(id=["x"]), "id"),
     (record(id=True), "id"),
-    (record(sents=5), "sents is no list"),
+    (record(sents=5), "sents is not a list"),
     (record(sents=[[0, 99]]), "sents has a range"),
     (record(sents=[[0, 21], [20, 40]]), "overlap"),
-    (record(entities=[5]), "entity 0 is no object"),
+    (record(entities=[5]), "entity 0 is not an object"),
     (record(entities=[{"label": 5, "mentions": []}]), "label of entity 0"),
     (record(entities=[{"label": "PER"}]), "entity 0 has a mention"),
     (record(entities=[{"mentions": [[3, 3]]}]), "entity 0 has a mention"),
-    (record(relations=[5]), "relation 0 is no object"),
+    (record(relations=[5]), "relation 0 is not an object"),
     (record(relations=[{"head": 0, "label": "in", "tail": 2}]), "tail = 2"),
     (record(entities=...), "there are 0 entities"),
     (record(relations=[{"head": 0, "tail": 1}]), "no label"),

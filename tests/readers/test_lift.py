@@ -97,8 +97,8 @@ def test_relations_join_their_evidence():
     [
         ((0, "in", 1), "self_relations", "a relation 'in' joins 0 and 1, which are one entity"),
         ((0, "", 2), "unlabelled_relations", "the relation from 0 to 2 has no label"),
-        ((0, "in", 9), "lost_relations", "a relation 'in' names 9, which is no mention"),
-        ((9, None, 0), "lost_relations", "a coreference names 9, which is no mention"),
+        ((0, "in", 9), "lost_relations", "a relation 'in' names 9, which is not a mention"),
+        ((9, None, 0), "lost_relations", "a coreference names 9, which is not a mention"),
     ],
 )
 def test_what_is_dropped(pair, fault, message):

@@ -4,7 +4,8 @@ import pytest
 import spacy
 
 from formats import PUBTATOR
-from spacy_docre.attributes import get_relation_data, get_types
+from spacy_docre.doc.layers import get_types
+from spacy_docre.doc.records import get_relation_data
 from spacy_docre.readers.faults import Faults
 from spacy_docre.readers.pubtator import read_pubtator, split_concepts
 

@@ -4,7 +4,7 @@ import pytest
 import spacy
 
 from formats import DWIE, FORMATS, write_files
-from spacy_docre.attributes import get_mentions
+from spacy_docre.doc.layers import get_mentions
 
 NLP = spacy.blank("en")
 SOURCES = [corpus for corpus in FORMATS if corpus.name in ("docred", "dwie", "jsonl", "pubtator")]

@@ -4,7 +4,7 @@ import pytest
 import spacy
 
 from formats import JSONL, write_lines
-from spacy_docre.attributes import set_relation_data
+from spacy_docre.doc.records import set_relation_data
 from spacy_docre.readers.jsonl import read_jsonl
 from spacy_docre.readers.statistics import count_documents
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from spacy_docre.attributes import set_clusters
+from spacy_docre.doc.layers import set_clusters
 from spacy_docre.scoring import make_cluster_scorer
 from spacy_docre.scoring.coreference import count_coreference
 from spacy_docre.scoring.counts import as_dict

@@ -5,7 +5,11 @@ import spacy
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from spacy_docre.attributes import get_relation_data, set_clusters, set_mentions, set_relation_data, set_relations
+from spacy_docre.doc.extensions import install_extensions
+from spacy_docre.doc.layers import set_clusters, set_mentions
+from spacy_docre.doc.places import Places
+from spacy_docre.doc.records import get_relation_data, set_relation_data
+from spacy_docre.doc.views import set_relations
 from spacy_docre.scoring import (
     make_cluster_scorer,
     make_mention_scorer,
@@ -353,13 +357,12 @@ def test_entity_without_a_mention(vocab):
 
 
 def test_other_names_of_the_layers(vocab):
-    from spacy_docre.attributes import install_extensions
-
-    install_extensions(relations_attr="other_relations", entities_attr="other_entities", prefix="other")
+    places = Places("names", "other", "other_relations", "other_entities")
+    install_extensions(places)
     doc = Doc(vocab, words=WORDS)
-    set_mentions(doc, [ANN, BOB], key="names")
-    set_clusters(doc, [[ANN], [BOB]], ["PER", "PER"], prefix="other")
-    set_relations(doc, [(0, "knows", 1)], attr="other_relations", prefix="other")
+    set_mentions(doc, [ANN, BOB], places=places)
+    set_clusters(doc, [[ANN], [BOB]], ["PER", "PER"], places=places)
+    set_relations(doc, [(0, "knows", 1)], places)
     names = {"spans_key": "names", "span_cluster_prefix": "other", "relations_attr": "other_relations"}
     scores = score(Example(doc.copy(), doc), threshold=0.5, **names)
     assert scores["mentions_f"] == scores["types_f"] == scores["relations_f"] == 1.0

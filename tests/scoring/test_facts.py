@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 
-from spacy_docre.attributes import set_clusters, set_relations
+from spacy_docre.doc.layers import set_clusters
+from spacy_docre.doc.views import set_relations
 from spacy_docre.scoring import collect_facts, load_facts, make_relation_scorer, save_facts
 from spacy_docre.scoring.facts import hash_fact
 

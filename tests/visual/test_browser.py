@@ -6,7 +6,7 @@ import pytest
 from browsing import click, find, point_at, press, settle, soon
 
 from spacy_docre import render
-from spacy_docre.attributes import relation_record, set_relation_data
+from spacy_docre.doc.records import relation_record, set_relation_data
 from toy import ACME1, ACME2, ANN, ROME1, SHE, make_doc
 
 # Not in the default run: it needs a browser. Effects of an action are waited for, never read at once.

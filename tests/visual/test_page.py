@@ -10,8 +10,11 @@ import spacy
 
 import spacy_docre
 from spacy_docre import render
-from spacy_docre.attributes import install_extensions, relation_record, set_clusters, set_relation_data, set_relations
+from spacy_docre.doc.extensions import install_extensions
+from spacy_docre.doc.layers import set_clusters
 from spacy_docre.doc.places import Places
+from spacy_docre.doc.records import relation_record, set_relation_data
+from spacy_docre.doc.views import set_relations
 from toy import make_doc
 
 EVIL = '</script><script>alert(1)</script> "q" \' <!-- --> <b>x</b> &amp; \u2028 {{7*7}} {%x%} ]]> $x$'.split(" ")
@@ -160,12 +163,12 @@ def test_colours_are_the_same_in_all_documents():
 
 
 def test_other_names_on_the_doc():
-    install_extensions("other_relations", "other_entities", "other")
+    places = Places(clusters="other", relations="other_relations", entities="other_entities")
+    install_extensions(places)
     doc = make_doc(relations=None, entities=None)
-    set_clusters(doc, [[(0, 2)], [(4, 5)]], ["PER", "ORG"], prefix="other")
-    set_relations(doc, [(0, "employer", 1)], attr="other_relations", prefix="other")
+    set_clusters(doc, [[(0, 2)], [(4, 5)]], ["PER", "ORG"], places=places)
+    set_relations(doc, [(0, "employer", 1)], places)
     assert not read(doc).find("data-relation")
-    places = Places(clusters="other", relations="other_relations")
     assert read(doc, places=places).find("data-relation") == ["0"]
     assert render(doc, places=places) == render(doc, prefix="other", attr="other_relations")
 

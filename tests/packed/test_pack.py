@@ -11,8 +11,8 @@ import torch
 from spacy.training import Example
 from typer.testing import CliRunner
 
-from spacy_docre.attributes import set_clusters, set_mentions
 from spacy_docre.cli import app
+from spacy_docre.doc.layers import set_clusters, set_mentions
 from spacy_docre.packed import pack_pipeline, read_archive, unpack_pipeline, write_archive
 from spacy_docre.packed.quantize import pack_state, quantize, relative_error, unpack_state
 
