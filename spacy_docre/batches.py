@@ -58,7 +58,7 @@ class EntityBatch:
         return len(self.doc)
 
     def select(self, rows: Ints1d) -> "EntityBatch":
-        """RETURNS (EntityBatch): The entities of these rows, which rise."""
+        """Select the entities of some rows, which rise."""
         number = numpy.full(len(self), -1)
         number[rows] = numpy.arange(len(rows))
         m, kept = self.mentions, number[self.entity] >= 0
@@ -83,8 +83,10 @@ class PairBatch:
         return len(self.head)
 
     def select(self, rows: Ints1d) -> Tuple["PairBatch", Ints1d]:
-        """RETURNS (Tuple[PairBatch, Ints1d]): The pairs of these rows with their entities alone, and the rows these
-        entities have here."""
+        """Select the pairs of some rows, and the entities that they join.
+
+        RETURNS (Tuple[PairBatch, Ints1d]): The pairs, and the rows that their entities have here.
+        """
         entities = numpy.unique([self.head[rows], self.tail[rows]])
         head, tail = numpy.searchsorted(entities, [self.head[rows], self.tail[rows]])
         return PairBatch(self.entities.select(entities), head, tail), entities

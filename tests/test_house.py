@@ -290,5 +290,8 @@ def test_error_codes_are_known():
     """Each message has a code of its own, and no code is raised that has no message."""
     found = re.findall(r"^    (RW?\d+) =", (PKG / "errors.py").read_text(encoding="utf8"), flags=re.MULTILINE)
     assert len(found) == len(set(found)), "a code is defined twice"
+    for kind in ("R", "RW"):
+        numbers = [int(code[len(kind) :]) for code in found if code[: len(kind) + 1].rstrip("0123456789") == kind]
+        assert numbers == sorted(numbers), "codes are out of order"
     code = "\n".join(path.read_text(encoding="utf8") for path in MODULES)
     assert set(re.findall(r"\b(?:Errors|Warnings)\.(RW?\d+)\b", code)) <= set(found)

@@ -52,7 +52,7 @@ def in_new_process(function: Callable[..., Any], *args: Any) -> Any:
 
 
 def measure_time(name: str, rounds: int, threads: int) -> Tuple[float, float]:
-    """RETURNS (Tuple[float, float]): Median seconds of the layer and of its textbook form, in turns."""
+    """Measure the median seconds of the layer and of its textbook form, which take turns."""
     *forms, inputs = prepare(name, threads)
     seconds: Tuple[List[float], List[float]] = ([], [])
     for i in range(rounds + 1):
@@ -65,7 +65,7 @@ def measure_time(name: str, rounds: int, threads: int) -> Tuple[float, float]:
 
 
 def measure_memory(name: str, which: int, threads: int) -> float:
-    """RETURNS (float): MiB that the layer (0) or its textbook form (1) needs beyond its inputs."""
+    """Measure the MiB that the layer (0) or its textbook form (1) needs beyond its inputs."""
     *forms, inputs = prepare(name, threads)
     for tensor in inputs:  # gradients of inputs count for neither
         tensor.grad = tensor.detach().clone()

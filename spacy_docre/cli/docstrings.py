@@ -25,7 +25,7 @@ class Docstring:
 
 
 def read_docstring(function: Any) -> Docstring:
-    """RETURNS (Docstring): What the docstring of a function says; nothing where there is none."""
+    """Read the docstring of a function; the result is empty where it has none."""
     about: List[List[str]] = [[]]
     found: Dict[str, Tuple[str, List[str]]] = {}
     lines: List[str] = []  # of the entry that is being read

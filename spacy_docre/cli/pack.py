@@ -53,7 +53,7 @@ def pack_cli(
 
 
 def read_object(path: Optional[Path]) -> Dict[str, Any]:
-    """RETURNS (Dict[str, Any]): A JSON object; empty where there is no path. RAISES (ValueError): If it is none."""
+    """Read a JSON object; empty without a path. RAISES (ValueError): If the file holds something else."""
     content = {} if path is None else load_json(path)
     if not isinstance(content, dict):
         raise ValueError(Errors.R167.format(path=path, kind=type(content).__name__))

@@ -45,7 +45,7 @@ def convert_folder(in_path: Path = FOLDER, out_path: Path = OUT_DIR) -> None:
 
 
 def convert_redocred(in_path: Path, out_path: Path) -> Dict[str, str]:
-    """RETURNS (Dict[str, str]): Relation labels with their identifiers, all that rel_info.json names."""
+    """RETURNS (Dict[str, str]): Identifier of each relation label in rel_info.json."""
     names = read_rel_info(in_path / "docred" / "rel_info.json")
     for name in ("train", "dev"):
         paths = [in_path / "redocred" / f"{name}.json"]
@@ -58,7 +58,7 @@ def convert_redocred(in_path: Path, out_path: Path) -> Dict[str, str]:
 
 
 def convert_own(in_path: Path, out_path: Path) -> Dict[str, str]:
-    """RETURNS (Dict[str, str]): Relation labels with their identifiers, all that the documents have."""
+    """RETURNS (Dict[str, str]): Identifier of each relation label of the documents."""
     found: Set[Tuple[str, str]] = set()
 
     def collect(docs: Iterable[Doc]) -> Iterator[Doc]:
@@ -91,7 +91,7 @@ def first_of_text(docs: Iterable[Doc]) -> Iterator[Doc]:
 
 
 def unique_labels(pairs: Iterable[Tuple[str, str]]) -> Dict[str, str]:
-    """RETURNS (Dict[str, str]): Identifier of each label. RAISES (ValueError): If a label has two."""
+    """Map labels to their identifiers. RAISES (ValueError): If a label has two."""
     labels: Dict[str, str] = {}
     for label, kb_id in pairs:
         if labels.setdefault(label, kb_id) != kb_id:

@@ -106,7 +106,7 @@ def list_entries(package: str = PACKAGE) -> List[Entry]:
 
 
 def read_entry(group: str, name: str, function: Any) -> Entry:
-    """RETURNS (Entry): What signature and docstring say, and of a component its registration."""
+    """Describe a registered function by its signature and docstring, a component also by its registration."""
     doc = read_docstring(function)
     if group != FACTORIES:
         return Entry(group, name, doc, read_settings(function, doc))
@@ -132,7 +132,7 @@ def read_entry(group: str, name: str, function: Any) -> Entry:
 def read_settings(
     function: Any, doc: Docstring, hidden: Tuple[str, ...] = (), defaults: Dict[str, Any] = {}
 ) -> Tuple[Setting, ...]:
-    """RETURNS (Tuple[Setting, ...]): What a config can set of a function.
+    """List the settings that a config can give to a function.
 
     hidden (Tuple[str, ...]): Arguments that it can't.
     defaults (Dict[str, Any]): Defaults beside those of the signature.
@@ -145,7 +145,7 @@ def read_settings(
 
 
 def find_entry(entries: List[Entry], name: str) -> Entry:
-    """RETURNS (Entry): The one of that name. RAISES (ValueError): If there is none; names those that are close."""
+    """Find an entry by its name. RAISES (ValueError): If none has it; the message names those that are close."""
     for entry in entries:
         if entry.name == name:
             return entry
@@ -161,7 +161,7 @@ def find_entry(entries: List[Entry], name: str) -> Entry:
 
 
 def make_page(entries: List[Entry]) -> str:
-    """RETURNS (str): All entries, with a list of them in front."""
+    """Write all entries as one page that begins with a list of them."""
     groups: Dict[str, List[Entry]] = {}
     for entry in entries:
         groups.setdefault(entry.group, []).append(entry)
@@ -185,7 +185,7 @@ def _link(entry: Entry) -> str:
 
 
 def anchor(heading: str) -> str:
-    """RETURNS (str): What a link to a heading of a page names, as GitHub makes it."""
+    """Make the anchor of a heading as GitHub does."""
     return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
 
 
@@ -213,7 +213,7 @@ def _table(settings: Tuple[Setting, ...]) -> str:
 
 
 def show_value(value: Any) -> str:
-    """RETURNS (str): A value as a config has it; a block as the function that it names, with its settings."""
+    """Write a value as in a config; a block as the function that it names, with its settings."""
     if isinstance(value, dict) and any(key.startswith("@") for key in value):
         name = next(v for k, v in value.items() if k.startswith("@"))
         settings = [f"{k} = {show_value(v)}" for k, v in value.items() if not k.startswith("@")]

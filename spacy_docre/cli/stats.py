@@ -84,7 +84,7 @@ def read_statistics(path: str, places: Places, faults: Optional[Faults] = None) 
 
 
 def make_rows(figures: Dict[str, Any]) -> List[List[str]]:
-    """RETURNS (List[List[str]]): Name and value, shares in percent; "-" where there is nothing to share."""
+    """Write the figures as rows of name and value, shares in percent; "-" where there is nothing to share."""
     rows = []
     for key, title in ROWS.items():
         value = figures[key]

@@ -197,5 +197,5 @@ def drop_weak(record: Record, min_score: float) -> Record:
 
 
 def count_documents(n: int) -> str:
-    """RETURNS (str): "1 document", "2 documents"."""
+    """Write a number of documents: "1 document", "2 documents"."""
     return f"{n} document{'' if n == 1 else 's'}"

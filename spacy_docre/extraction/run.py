@@ -97,6 +97,6 @@ def _try_all(
 
 
 def make_record(doc: Doc, text: Text, places: Places) -> Record:
-    """RETURNS (Record): The document as our JSONL has it."""
+    """Write a document as a record of our JSONL."""
     doc._.set(TITLE_ATTR, text.name)
     return doc_to_record(doc, places)

@@ -107,7 +107,7 @@ def _read_jsonl(name: str, lines: Iterable[bytes], failures: Failures) -> Iterat
         try:
             record = json.loads(line.decode("utf-8-sig"))
         except (ValueError, RecursionError) as e:
-            failures.add(where, f"it is no JSON in UTF-8 ({e})")
+            failures.add(where, f"it is not JSON in UTF-8 ({e})")
             continue
         if not isinstance(record, dict) or not is_text(record.get("text")):
             failures.add(where, "the key text is missing or no text")

@@ -45,16 +45,16 @@ def read_archive(path: Path) -> Dict[str, bytes]:
     RAISES (ValueError): If it is not a zip file, damaged, too large, or has a member with a strange name.
     """
     if not path.is_file():
-        raise ValueError(Errors.R304.format(path=path, problem="no such file."))
+        raise ValueError(Errors.R159.format(path=path, problem="no such file."))
     try:
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()
             _check_members(infos, path)
             return {info.filename: archive.read(info) for info in infos}
     except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as e:
-        raise ValueError(Errors.R304.format(path=path, problem=f"{e or 'it is damaged'}.")) from e
+        raise ValueError(Errors.R159.format(path=path, problem=f"{e or 'it is damaged'}.")) from e
     except zlib.error as e:
-        raise ValueError(Errors.R304.format(path=path, problem=f"it is damaged ({e}).")) from e
+        raise ValueError(Errors.R159.format(path=path, problem=f"it is damaged ({e}).")) from e
 
 
 def _check_members(infos: Sequence[zipfile.ZipInfo], path: Path) -> None:
@@ -63,6 +63,6 @@ def _check_members(infos: Sequence[zipfile.ZipInfo], path: Path) -> None:
         if not is_safe(info.filename):
             raise ValueError(Errors.R152.format(path=path, member=info.filename))
     if len({info.filename for info in infos}) < len(infos):
-        raise ValueError(Errors.R304.format(path=path, problem="it has two members of one name."))
+        raise ValueError(Errors.R159.format(path=path, problem="it has two members of one name."))
     if sum(info.file_size for info in infos) > MAX_BYTES:
-        raise ValueError(Errors.R304.format(path=path, problem=f"it holds more than {MAX_BYTES:,} bytes."))
+        raise ValueError(Errors.R159.format(path=path, problem=f"it holds more than {MAX_BYTES:,} bytes."))

@@ -91,7 +91,7 @@ def unpack_pipeline(members: Members, path: Path) -> Language:
     try:
         manifest = json.loads(members["manifest.json"])
         if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-            raise ValueError(Errors.R304.format(path=path, problem="its manifest.json is of another kind."))
+            raise ValueError(Errors.R159.format(path=path, problem="its manifest.json is of another kind."))
         if manifest["format_version"] != FORMAT_VERSION:
             raise ValueError(Errors.R153.format(path=path, version=manifest["format_version"], known=FORMAT_VERSION))
         meta = read_meta(json.loads(members["meta.json"]), path)
@@ -99,7 +99,7 @@ def unpack_pipeline(members: Members, path: Path) -> Language:
         nlp = load_model_from_config(config, meta=meta, auto_fill=True)
         tokenizer_from_json(nlp, json.loads(members["tokenizer.json"]))
         if set(manifest["components"]) != set(nlp.component_names):
-            raise ValueError(Errors.R304.format(path=path, problem="manifest.json and config.cfg do not agree."))
+            raise ValueError(Errors.R159.format(path=path, problem="manifest.json and config.cfg do not agree."))
         component: Any
         for name, component in nlp.components:
             parts = manifest["components"][name]
@@ -108,9 +108,9 @@ def unpack_pipeline(members: Members, path: Path) -> Language:
             elif parts["state"] is not None:
                 component.from_bytes(srsly.msgpack_dumps(parts["state"]))
     except KeyError as e:
-        raise ValueError(Errors.R304.format(path=path, problem=f"{e} is missing.")) from e
+        raise ValueError(Errors.R159.format(path=path, problem=f"{e} is missing.")) from e
     except (json.JSONDecodeError, UnicodeDecodeError, TypeError, AttributeError, SafetensorError) as e:
-        raise ValueError(Errors.R304.format(path=path, problem=f"it can't be read ({e}).")) from e
+        raise ValueError(Errors.R159.format(path=path, problem=f"it can't be read ({e}).")) from e
     return nlp
 
 
@@ -291,7 +291,7 @@ def read_meta(meta: Dict[str, Any], path: Path) -> Dict[str, Any]:
     """Check a pipeline's meta.json, and take its harmless part: no requirements for pip, no paths."""
     for key, pattern in (("lang", r"[a-z]{2,3}"), ("name", r"[A-Za-z][A-Za-z0-9_]*"), ("version", r"[A-Za-z0-9.+\-]+")):
         if not isinstance(meta[key], str) or not re.fullmatch(pattern, meta[key]):
-            raise ValueError(Errors.R304.format(path=path, problem=f"{key} is {meta[key]!r}."))
+            raise ValueError(Errors.R159.format(path=path, problem=f"{key} is {meta[key]!r}."))
     return {key: meta[key] for key in (*META_KEYS, "lang", "name", "version", "performance") if key in meta}
 
 
@@ -302,10 +302,10 @@ def read_config(data: bytes, path: Path) -> Config:
     """
     config = Config().from_str(data.decode("utf8"), interpolate=False)
     if not re.fullmatch(r"[a-z]{2,3}", str(config["nlp"]["lang"])):
-        raise ValueError(Errors.R304.format(path=path, problem=f"its language is {config['nlp']['lang']!r}."))
+        raise ValueError(Errors.R159.format(path=path, problem=f"its language is {config['nlp']['lang']!r}."))
     for name, block in config["components"].items():
         if not NAME.fullmatch(name) or "source" in block:
-            raise ValueError(Errors.R304.format(path=path, problem=f"its config has the component {name!r}."))
+            raise ValueError(Errors.R159.format(path=path, problem=f"its config has the component {name!r}."))
     return config
 
 

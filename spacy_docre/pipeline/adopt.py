@@ -141,7 +141,10 @@ class DocreAdopt(Pipe):
         return doc
 
     def find_names(self, doc: Doc) -> Dict[SpanIndices, str]:
-        """RETURNS (Dict[SpanIndices, str]): The named entities and their types, by position; none overlap."""
+        """Find named entities that do not overlap.
+
+        RETURNS (Dict[SpanIndices, str]): Type of each, by position.
+        """
         spans: List[Span] = []
         for source in self.spans:
             if source == "ents":
@@ -159,7 +162,7 @@ class DocreAdopt(Pipe):
         return {(span.start, span.end): types[span.start, span.end] for span in kept}
 
     def find_clusters(self, doc: Doc) -> List[List[SpanIndices]]:
-        """RETURNS (List[List[SpanIndices]]): The clusters, each by position, those with a mention."""
+        """Read the clusters that have a mention, and count mentions off token boundaries."""
         found: Iterable[Iterable[Mention]]
         if callable(self.clusters):
             found = self.clusters(doc) or ()
@@ -178,7 +181,7 @@ class DocreAdopt(Pipe):
         return sort_clusters([mention for mention in cluster if mention] for cluster in clusters)
 
     def read_mention(self, doc: Doc, mention: Mention) -> Optional[SpanIndices]:
-        """RETURNS (Optional[SpanIndices]): A mention's tokens; None where it begins or ends inside a token."""
+        """Find the tokens of a mention; None where it begins or ends inside a token."""
         if isinstance(mention, Span):
             return (mention.start, mention.end) if len(mention) else None
         try:

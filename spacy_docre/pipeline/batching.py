@@ -66,7 +66,10 @@ def pipe_batches(
 def annotate_each(
     pipe: Any, docs: List[Doc], predictions: List[Any], error_handler: ErrorHandler, annotate: Annotate
 ) -> List[Doc]:
-    """RETURNS (List[Doc]): The Docs that took their predictions; the handler gets the others."""
+    """Annotate Docs one by one; the handler gets those that fail.
+
+    RETURNS (List[Doc]): The others.
+    """
     annotated = []
     for doc, prediction in zip(docs, predictions):
         try:

@@ -107,8 +107,8 @@ class DocreClusters(DocrePipe):
         self._build_model([doc])
 
     def make_batch(self, docs: Sequence[Doc]) -> MentionPairBatch:
-        """RETURNS (MentionPairBatch): Pairs of the Docs' mentions, but none of Docs whose clusters are given. Of long
-        Docs those that may corefer; see `max_pair_distance`."""
+        """Pair up the mentions of each Doc, those of a long Doc only where they may corefer (see `max_pair_distance`),
+        but none of Docs whose clusters are given."""
         missing = sum(not has_mentions(doc, self.places) and not is_given(doc, "clusters") for doc in docs)
         warn_missing(self, missing, f"doc.spans[{self.places.mentions!r}]")
         mentions = [[] if is_given(doc, "clusters") else sorted(set(get_mentions(doc, self.places))) for doc in docs]
@@ -116,7 +116,7 @@ class DocreClusters(DocrePipe):
         return make_mention_pairs(docs, mentions, pairs)
 
     def list_pairs(self, doc: Doc, spans: Sequence[SpanIndices]) -> Ints2d:
-        """RETURNS (Ints2d): Numbers of the two mentions of each pair that is compared. Shape (K, 2)."""
+        """List the pairs of mentions that are compared, by number. Shape (K, 2)."""
         limit = self.cfg["max_pair_distance"]
         if not limit or len(doc) <= limit:
             note_skipped(doc, self.name, "mention pairs", 0)
@@ -131,7 +131,10 @@ class DocreClusters(DocrePipe):
     def make_training_batch(
         self, examples: Sequence[Example]
     ) -> Optional[Tuple[MentionPairBatch, Tuple[Bools1d, Ints1d]]]:
-        """RETURNS (Optional[Tuple]): Gold pairs and drawn negatives; None where no Example has gold clusters."""
+        """Collect pairs within gold clusters and draw pairs across them.
+
+        RETURNS (Optional[Tuple]): The pairs; which corefer (K,), document (K,). None where no Example has clusters.
+        """
         mentions: List[List[SpanIndices]] = []
         pairs, gold, any_gold = [], [], False
         for eg in examples:
@@ -156,7 +159,7 @@ class DocreClusters(DocrePipe):
         return scores["logits"].sigmoid().double().cpu().numpy() if scores else numpy.zeros(len(batch))
 
     def decode(self, docs: Sequence[Doc], batch: MentionPairBatch, scores: Scores) -> List[Clusters]:
-        """RETURNS (List[Clusters]): Clusters of each Doc; None where given."""
+        """Link the mentions of each Doc to clusters; None where clusters are given."""
         probability = self.score_pairs(docs, batch, scores)
         m = batch.mentions
         mention_bounds = numpy.searchsorted(m.doc, numpy.arange(len(docs) + 1))
@@ -182,7 +185,7 @@ class DocreClusters(DocrePipe):
 
 
 def same_cluster(mentions: Sequence[SpanIndices], clusters: Sequence[Sequence[SpanIndices]]) -> Bools2d:
-    """RETURNS (Bools2d): Whether two mentions share a cluster. Shape (M, M)."""
+    """Tell which mentions share a cluster. Shape (M, M)."""
     number = {span: i for i, span in enumerate(mentions)}
     member = numpy.zeros((len(mentions), len(clusters)), dtype="int32")
     for c, cluster in enumerate(clusters):
@@ -260,7 +263,7 @@ def _similar_texts(by_text: Dict[str, List[int]], rows: int = 256) -> Iterator[L
 
 
 def group_spans(spans: Sequence[SpanIndices], groups: Ints1d) -> List[List[SpanIndices]]:
-    """RETURNS (List[List[SpanIndices]]): Spans of each group, in document order."""
+    """Collect the spans of each group, in document order."""
     clusters: dict = {}
     for span, group in zip(spans, groups.tolist()):
         clusters.setdefault(group, []).append(span)

@@ -124,7 +124,7 @@ class DocrePipe(TrainablePipe):
                 listener.n_streams -= 1
 
     def predict(self, docs: Iterable[Doc]) -> List[Any]:
-        """RETURNS (List[Any]): What `set_annotations` writes for each Doc."""
+        """Score Docs, and decode the scores to what `set_annotations` writes for each."""
         docs = list(docs)
         self.check_trained()
         batch = self.make_batch(docs)
@@ -148,7 +148,7 @@ class DocrePipe(TrainablePipe):
 
     @property
     def listeners(self) -> List[DocreListener]:
-        """RETURNS (List[DocreListener]): What reads a shared encoder; none in a model with an encoder of its own."""
+        """RETURNS (List[DocreListener]): The listeners to a shared encoder; a model may have its own instead."""
         return [node for node in self.model.walk() if isinstance(node, DocreListener)]
 
     def _count_items(self, doc: Doc) -> int:

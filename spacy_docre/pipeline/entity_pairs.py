@@ -1,15 +1,16 @@
 """Which entity pairs are looked at: all of a document, near ones of a long document, drawn ones in training."""
 
-from typing import Any, Sequence
+from typing import Any, Sequence, Tuple
 
 import numpy
 
 from ..arrays import Bools2d, Ints1d, Ints2d, SpanIndices
+from ..batches import PairBatch
 from ..layers.segments import expand_ranges
 
 
 def all_pairs(n: int) -> Ints2d:
-    """RETURNS (Ints2d): All ordered pairs of n different entities, by first, then second. Shape (P, 2)."""
+    """List all ordered pairs of n different entities, by first, then second. Shape (P, 2)."""
     pairs = numpy.stack(numpy.divmod(numpy.arange(n * n), max(n, 1)), axis=1)
     return pairs[pairs[:, 0] != pairs[:, 1]]
 
@@ -35,9 +36,27 @@ def near_pairs(clusters: Sequence[Sequence[SpanIndices]], limit: int) -> Ints2d:
 
 
 def most_mentioned(clusters: Sequence[Sequence[Any]], n: int) -> Ints1d:
-    """RETURNS (Ints1d): Rows of the n entities with most mentions, rising; of all where n is 0."""
+    """Select the n entities with most mentions, all where n is 0; their rows rise. Shape (n,)."""
     order = numpy.argsort([-len(c) for c in clusters], kind="stable")
     return numpy.sort(order[:n] if n else order).astype("int64")
+
+
+def mark_relations(batch: PairBatch, triples: Sequence[Tuple[int, int, int]], n_labels: int) -> Bools2d:
+    """Mark the relations that hold between pairs. Relations of pairs that are not in the batch are left out.
+
+    batch (PairBatch): Pairs by head, then tail.
+    triples (Sequence[Tuple[int, int, int]]): Rows of the head entity, number of the label, row of the tail entity.
+    RETURNS (Bools2d): Shape (P, n_labels).
+    """
+    # With three entities, pairs 0-1, 0-2, 1-0 have the keys 1, 2, 3; the triple (1, label, 0) has the key 3: row 2.
+    n = len(batch.entities)
+    keys = batch.head * n + batch.tail
+    gold = numpy.zeros((len(batch), n_labels), dtype=bool)
+    head, label, tail = numpy.asarray(triples, dtype="int64").reshape(-1, 3).T
+    row = numpy.minimum(numpy.searchsorted(keys, head * n + tail), len(keys) - 1)
+    known = keys[row] == head * n + tail
+    gold[row[known], label[known]] = True
+    return gold
 
 
 def draw_pairs(gold: Bools2d, doc: Ints1d, n: int) -> Ints1d:

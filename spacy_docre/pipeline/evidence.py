@@ -73,7 +73,7 @@ def choose_evidence(
 
 
 def list_attended(explanation: Explanation, sentence_mass: float) -> Dict[int, List[int]]:
-    """RETURNS (Dict[int, List[int]]): Sentences with much of the context's attention, by row of the relation."""
+    """List the sentences with much of the context's attention, by row of the relation."""
     attended: Dict[int, List[int]] = {}
     shares = explanation.sentences
     if shares is not None:

@@ -29,13 +29,13 @@ class GoldEntities:
 
 
 def get_gold_mentions(eg: Example, places: Places) -> List[SpanIndices]:
-    """RETURNS (List[SpanIndices]): Distinct gold mentions that lie on token boundaries of the predicted Doc."""
+    """Align the distinct gold mentions with the predicted Doc; those off its token boundaries are left out."""
     aligned = align_spans(eg.reference, eg.predicted, get_mentions(eg.reference, places))
     return sorted({span for span in aligned if span is not None})
 
 
 def get_gold_entities(eg: Example, places: Places) -> GoldEntities:
-    """RETURNS (GoldEntities): Gold clusters, with the mentions that lie on token boundaries."""
+    """Align the gold clusters with the predicted Doc; mentions off its token boundaries are left out."""
     reference = get_clusters(eg.reference, places)
     aligned = align_spans(eg.reference, eg.predicted, [span for cluster in reference for span in cluster])
     clusters: List[List[SpanIndices]] = []
@@ -53,14 +53,14 @@ def get_gold_entities(eg: Example, places: Places) -> GoldEntities:
 
 
 def get_gold_triples(eg: Example, entities: GoldEntities, places: Places) -> List[Tuple[int, str, int]]:
-    """RETURNS (List[Tuple[int, str, int]]): Gold relations between entities that were kept."""
+    """List the gold relations between the entities that have a mention left, as (head, label, tail)."""
     index = entities.index
     data = get_relation_data(eg.reference, places) or []
     return [(index[d["head"]], d["label"], index[d["tail"]]) for d in data if d["head"] in index and d["tail"] in index]
 
 
 def make_span_batch(spans: Sequence[Sequence[SpanIndices]]) -> SpanBatch:
-    """RETURNS (SpanBatch): Spans of each document, flattened."""
+    """Flatten the spans of each document."""
     doc = numpy.repeat(numpy.arange(len(spans)), [len(s) for s in spans])
     flat = numpy.asarray([span for s in spans for span in s], dtype="int64").reshape(-1, 2)
     return SpanBatch(doc, flat[:, 0], flat[:, 1])

@@ -110,7 +110,7 @@ class DocreMentions(DocrePipe):
         self._build_model(docs)
 
     def make_batch(self, docs: Sequence[Doc]) -> CandidateBatch:
-        """RETURNS (CandidateBatch): All spans within sentences, but none of Docs whose mentions are given."""
+        """List all spans within sentences, but none of Docs whose mentions are given."""
         warn_unsplit(self, docs)
         spans = []
         for doc in docs:
@@ -121,7 +121,10 @@ class DocreMentions(DocrePipe):
     def make_training_batch(
         self, examples: Sequence[Example]
     ) -> Optional[Tuple[CandidateBatch, Tuple[Bools1d, Ints1d]]]:
-        """RETURNS (Optional[Tuple]): Gold mentions and drawn negatives; None where no Example has gold mentions."""
+        """Collect gold mentions and draw negatives.
+
+        RETURNS (Optional[Tuple]): The spans; which are gold (N,), document (N,). None where no Example has mentions.
+        """
         spans, gold = [], []
         for eg in examples:
             if not has_mentions(eg.reference, self.places):
@@ -142,7 +145,10 @@ class DocreMentions(DocrePipe):
         return scores["logits"].sigmoid().cpu().numpy() if len(batch) else numpy.zeros(0)
 
     def decode(self, docs: Sequence[Doc], batch: CandidateBatch, scores: Scores) -> List[Found]:
-        """RETURNS (List[Found]): Mentions of each Doc in document order with their probabilities; None where given."""
+        """Select the mentions of each Doc.
+
+        RETURNS (List[Found]): Spans in document order and their probabilities; None where mentions are given.
+        """
         probability = self.score_spans(docs, batch, scores) if scores else numpy.zeros(len(batch))
         found: List[Found] = []
         for i, doc in enumerate(docs):

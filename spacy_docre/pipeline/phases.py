@@ -28,7 +28,7 @@ class Phases:
 
     @property
     def n_turns(self) -> int:
-        """RETURNS (int): Steps done in E and M phases."""
+        """RETURNS (int): Number of steps done in E and M phases."""
         return self.steps[E] + self.steps[M]
 
     def choose(self, warm: bool, turn: int) -> str:
@@ -41,11 +41,11 @@ class Phases:
         return WARMUP if warm and not self.n_turns else (E, M)[turn % 2]
 
     def follow_steps(self) -> str:
-        """RETURNS (str): The phase that follows from the number of steps and the lengths of phases."""
+        """Choose the phase by the number of steps done and the lengths of phases."""
         return self.choose(self.steps[WARMUP] < self.warmup, self.n_turns // self.length)
 
     def follow_epochs(self, epoch: int, warmup_epochs: int, length: Any) -> str:
-        """RETURNS (str): The phase that follows from the epoch; see `spacy-docre.em_schedule.v1`.
+        """Choose the phase by the epoch; see `spacy-docre.em_schedule.v1`.
 
         length (Union[int, str]): Of an E or M phase: "epoch", or a number of steps.
         """
@@ -53,11 +53,11 @@ class Phases:
         return self.choose(epoch < warmup_epochs, turn)
 
     def describe(self) -> str:
-        """RETURNS (str): The number of steps done in each phase, as the training log has it."""
+        """Write the number of steps done in each phase, for the training log."""
         return ", ".join(f"{phase} {n}" for phase, n in self.steps.items())
 
     def to_dict(self) -> Dict[str, Any]:
-        """RETURNS (Dict[str, Any]): The phase and the counts, as they are saved."""
+        """RETURNS (Dict[str, Any]): The phase and the counts."""
         return {"phase": self.current, **self.steps}
 
     def from_dict(self, data: Dict[str, Any]) -> None:

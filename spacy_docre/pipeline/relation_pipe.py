@@ -10,7 +10,7 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 from thinc.api import Model
 
-from ..arrays import Ints1d
+from ..arrays import Bools2d, Ints1d
 from ..batches import PairBatch
 from ..doc.extensions import install_extensions
 from ..doc.layers import get_clusters, get_types, has_clusters, has_mentions
@@ -23,7 +23,7 @@ from ..models.relation_model import explain, relation_scores, score
 from ..models.torch_model import ModelInput, Scores, encode
 from ..scoring.facts import collect_facts, facts_from_data, facts_to_data, hash_fact
 from .docre_pipe import LabelledPipe, check_share, warn_unsplit
-from .entity_pairs import all_pairs, draw_pairs, most_mentioned, near_pairs
+from .entity_pairs import all_pairs, draw_pairs, mark_relations, most_mentioned, near_pairs
 from .evidence import Kept, Support, choose_evidence, keep_best
 from .gold import get_gold_entities, get_gold_triples, make_entity_batch
 
@@ -31,7 +31,7 @@ Records = List[RelationRecord]
 
 
 class DocreRelations(LabelledPipe):
-    """Finds relations between clusters, and writes them as plain data behind `doc._.relations`.
+    """Finds relations between clusters, and writes them as plain data from which `doc._.relations` is built.
 
     It learns from gold mentions and clusters, and runs on predicted ones.
     """
@@ -110,7 +110,7 @@ class DocreRelations(LabelledPipe):
         return {label: self.cfg["kb_ids"].get(label, "") for label in self.labels}
 
     def make_batch(self, docs: Sequence[Doc]) -> PairBatch:
-        """RETURNS (PairBatch): Ordered pairs of the Docs' clusters, of long Docs those with mentions close together."""
+        """Pair up the clusters of each Doc, those of a long Doc only where mentions are close together."""
         clusters = [get_clusters(doc, self.places) for doc in docs]
         batch = self._pair_up(docs, clusters, [get_types(doc, self.places) for doc in docs])
         n_pairs = numpy.bincount(batch.doc, minlength=len(docs))
@@ -120,14 +120,14 @@ class DocreRelations(LabelledPipe):
         return batch
 
     def _found_by_ours(self, doc: Doc) -> bool:
-        """RETURNS (bool): Whether `docre_mentions`, which tells of Docs without sentences itself, found the mentions:
-        they have scores then."""
+        """Tell whether `docre_mentions` found the mentions: then they have scores, and it has warned of Docs without
+        sentences itself."""
         return has_mentions(doc, self.places) and "scores" in doc.spans[self.places.mentions].attrs
 
     def _pair_up(
         self, docs: Sequence[Doc], clusters: Sequence[Sequence[Any]], types: Sequence[Sequence[str]]
     ) -> PairBatch:
-        """RETURNS (PairBatch): Ordered pairs of entities, with the numbers of their types."""
+        """Pair up entities in both orders, and number their types."""
         number = {label: i for i, label in enumerate(self.cfg["entity_types"])}
         labels = [[number.get(label, -1) for label in found] for found in types]
         entities = make_entity_batch(clusters, labels, [number_sentences(doc) for doc in docs])
@@ -146,11 +146,11 @@ class DocreRelations(LabelledPipe):
         head, tail = numpy.concatenate([numpy.zeros((0, 2), dtype="int64"), *pairs]).T
         return PairBatch(entities, head, tail)
 
-    def make_training_batch(
-        self, examples: Sequence[Example]
-    ) -> Optional[Tuple[PairBatch, Tuple[numpy.ndarray, Ints1d]]]:
-        """RETURNS (Optional[Tuple]): Pairs of gold clusters, their relations (P, R) and documents (P,); None where no
-        Example has gold relations."""
+    def make_training_batch(self, examples: Sequence[Example]) -> Optional[Tuple[PairBatch, Tuple[Bools2d, Ints1d]]]:
+        """Pair up gold clusters.
+
+        RETURNS (Optional[Tuple]): The pairs; relations (P, R), document (P,). None where no Example has relations.
+        """
         number = {label: i for i, label in enumerate(self.labels)}
         clusters: List[list] = []
         types: List[List[str]] = []
@@ -167,24 +167,21 @@ class DocreRelations(LabelledPipe):
         batch = self._pair_up([eg.predicted for eg in examples], clusters, types)
         if not len(batch):
             return None
-        gold = numpy.zeros((len(batch), len(self.labels)), dtype=bool)
-        n = len(batch.entities)
-        keys = batch.head * n + batch.tail  # rising
-        offset = 0
-        for found, known in zip(triples, clusters):
-            for head, label, tail in found:
-                key = (offset + head) * n + offset + tail
-                row = numpy.searchsorted(keys, key)
-                if label in number and row < len(keys) and keys[row] == key:
-                    gold[row, number[label]] = True
-            offset += len(known)
+        first = numpy.cumsum([0, *map(len, clusters)])  # entity of each document
+        numbered = [
+            (first[d] + head, number[label], first[d] + tail)
+            for d, found in enumerate(triples)
+            for head, label, tail in found
+            if label in number
+        ]
+        gold = mark_relations(batch, numbered, len(self.labels))
         if self.cfg["n_negatives"]:
             rows = draw_pairs(gold, batch.doc, self.cfg["n_negatives"])
             batch, gold = PairBatch(batch.entities, batch.head[rows], batch.tail[rows]), gold[rows]
         return batch, (gold, batch.doc)
 
     def predict(self, docs: Iterable[Doc]) -> List[Records]:
-        """RETURNS (List[Records]): Plain relation data of each Doc, best first."""
+        """Find the relations of each Doc, as plain data, best first."""
         docs = list(docs)
         self.check_trained()
         batch = self.make_batch(docs)
@@ -205,7 +202,7 @@ class DocreRelations(LabelledPipe):
         return [sorted(found, key=lambda r: (-r["score"], r["head"], r["tail"], r["label"])) for found in records]
 
     def select(self, batch: PairBatch, scores: Scores) -> Kept:
-        """RETURNS (Kept): Relations above the threshold, at most `top_k` per pair."""
+        """Select the relations above the threshold, at most `top_k` per pair."""
         alpha = None if self.model.attrs["threshold_class"] else self.cfg["alpha"]
         score = relation_scores(scores["logits"], alpha, self.cfg["temperature"])
         pair, label = keep_best(score, self.cfg["threshold"], self.cfg["top_k"], strict=alpha is None)

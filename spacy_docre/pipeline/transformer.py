@@ -97,7 +97,7 @@ class DocreTransformer(Transformer):
         return next(iter(pipe_batches(self, [[doc]], self.get_error_handler())), doc)
 
     def predict(self, docs: Iterable[Doc]) -> List[DocEncoding]:  # type: ignore[override]
-        """RETURNS (List[DocEncoding]): Encoder output of each Doc, to be set by `set_annotations`."""
+        """Encode Docs; `set_annotations` puts the output on them."""
         self._finish_pending()
         return self.model.predict(list(docs)).split()
 

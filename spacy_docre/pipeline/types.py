@@ -92,11 +92,14 @@ class DocreTypes(LabelledPipe):
         self._build_model(docs, len(self.labels))
 
     def make_batch(self, docs: Sequence[Doc]) -> EntityBatch:
-        """RETURNS (EntityBatch): The Docs' clusters, but none of Docs whose types are given."""
+        """Flatten the clusters of Docs, but none of Docs whose types are given."""
         return make_entity_batch([[] if is_given(doc, "types") else get_clusters(doc, self.places) for doc in docs])
 
     def make_training_batch(self, examples: Sequence[Example]) -> Optional[Tuple[EntityBatch, Tuple[Ints1d, Ints1d]]]:
-        """RETURNS (Optional[Tuple]): Gold clusters and their types; None where no Example has types."""
+        """Collect gold clusters with a type that the model knows.
+
+        RETURNS (Optional[Tuple]): The clusters; number of type (E,), document (E,). None where no Example has types.
+        """
         number = {label: i for i, label in enumerate(self.labels)}
         clusters: List[list] = []
         labels: List[List[int]] = []
@@ -113,7 +116,7 @@ class DocreTypes(LabelledPipe):
         return (batch, (batch.label, batch.doc)) if len(batch) else None
 
     def decode(self, docs: Sequence[Doc], batch: EntityBatch, scores: Scores) -> List[Types]:
-        """RETURNS (List[Types]): Type and probability of each cluster of each Doc; None where given."""
+        """Choose the type of each cluster, with its probability; None where types are given."""
         probability = scores["logits"].softmax(-1).cpu().numpy() if scores else numpy.zeros((0, 1))
         best = probability.argmax(-1)
         types: List[Types] = []

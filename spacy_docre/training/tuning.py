@@ -170,7 +170,7 @@ class _Search:
 
 
 def f1(sums: Mapping[Hashable, Counts], *key: Any) -> float:
-    """RETURNS (float): F1 by a key of counts, 0 where nothing is counted; rounded, so that equal ones are equal."""
+    """Compute the F1 of a key, 0 where nothing is counted; rounded, so that equal scores compare as equal."""
     return round(as_dict(sums.get(key, Counts()))["f"] or 0.0, 12)
 
 
@@ -237,14 +237,14 @@ def _decodings(
 
 
 def current_threshold(pipe: DocrePipe) -> float:
-    """RETURNS (float): A component's threshold as the grids count it: before calibration, and for relation heads
+    """Convert a component's threshold to the scale of the grids: before calibration, and for relation heads
     without a threshold class the probability from which a relation is kept."""
     above = logit(pipe.cfg["threshold"]) * pipe.cfg.get("temperature", 1.0)
     return float(sigmoid(above + (0.0 if _has_own_scale(pipe) else logit(pipe.cfg["alpha"]))))
 
 
 def threshold_settings(pipe: DocrePipe, threshold: float, temperature: float = 1.0) -> Dict[str, float]:
-    """RETURNS (Dict[str, float]): Settings that give a component a threshold of the grids. A relation head without a
+    """Convert a threshold of the grids to settings of a component. A relation head without a
     threshold class gets it as `alpha`: the score 0.5 then lies on it. The threshold of calibrated scores is calibrated
     as they are, so that the same relations are kept."""
     if not _has_own_scale(pipe):

@@ -108,7 +108,7 @@ def test_jsonl_in(model, tmp_path, through):
     records = [json.loads(line) for line in done.stdout.splitlines()]
     assert [(r["id"], r["text"]) for r in records] == [("7", "Ada Berg met Ole Dahl."), (f"{name}:5", "Ole Dahl")]
     assert "3 documents failed" in done.stderr
-    assert f"{name}:3: it is no JSON" in done.stderr and f"{name}:4: the key text" in done.stderr
+    assert f"{name}:3: it is not JSON" in done.stderr and f"{name}:4: the key text" in done.stderr
 
 
 @pytest.mark.parametrize("lines,expected", [(False, ["stdin"]), (True, ["stdin:1", "stdin:3"])])

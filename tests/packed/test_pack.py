@@ -129,7 +129,7 @@ def test_commands(nlp, tmp_path):
     assert run(app, [*arguments, "--force"]).exit_code == 0
     spacy.load(tmp_path / "new" / "out")
     missing = run(app, ["unpack", str(tmp_path / "none.zip"), str(tmp_path / "out2")])
-    assert missing.exit_code == 1 and "R304" in missing.output and not (tmp_path / "out2").exists()
+    assert missing.exit_code == 1 and "R159" in missing.output and not (tmp_path / "out2").exists()
 
 
 def test_card_and_scores(nlp, tmp_path):
@@ -176,7 +176,7 @@ def test_strange_names_are_refused(packed, tmp_path, name):
 @pytest.mark.parametrize("cut", [10, 1000, -2000])
 def test_damaged_files_are_refused(packed, tmp_path, cut):
     (tmp_path / "cut.zip").write_bytes(packed.read_bytes()[:cut])
-    with pytest.raises(ValueError, match="R304"):
+    with pytest.raises(ValueError, match="R159"):
         read_archive(tmp_path / "cut.zip")
 
 
@@ -184,7 +184,7 @@ def test_flipped_byte_is_noticed(packed, tmp_path):
     data = bytearray(packed.read_bytes())
     data[len(data) // 2] ^= 0xFF
     (tmp_path / "flipped.zip").write_bytes(data)
-    with pytest.raises(ValueError, match="R304"):
+    with pytest.raises(ValueError, match="R159"):
         read_archive(tmp_path / "flipped.zip")
 
 
@@ -194,14 +194,14 @@ TRANSFORMER = "components/docre_transformer/0-0"
 @pytest.mark.parametrize(
     ("members", "code"),
     [
-        ({"manifest.json": None}, "R304"),
-        ({"manifest.json": b"[]"}, "R304"),
-        ({"manifest.json": b"{"}, "R304"),
+        ({"manifest.json": None}, "R159"),
+        ({"manifest.json": b"[]"}, "R159"),
+        ({"manifest.json": b"{"}, "R159"),
         ({"manifest.json": b'{"format": "spacy_docre.packed", "format_version": 99, "components": {}}'}, "R153"),
-        ({"config.cfg": None}, "R304"),
-        ({"meta.json": b'{"lang": "en", "name": "../x", "version": "0"}'}, "R304"),
-        ({"components/docre_types/0-0.safetensors": None}, "R304"),
-        ({"components/docre_types/0-0.safetensors": b"no tensors"}, "R304"),
+        ({"config.cfg": None}, "R159"),
+        ({"meta.json": b'{"lang": "en", "name": "../x", "version": "0"}'}, "R159"),
+        ({"components/docre_types/0-0.safetensors": None}, "R159"),
+        ({"components/docre_types/0-0.safetensors": b"no tensors"}, "R159"),
         ({f"{TRANSFORMER}/tokenizer/tokenizer_config.json": b'{"auto_map": {"AutoTokenizer": ["x.X", null]}}'}, "R152"),
     ],
 )

@@ -130,7 +130,7 @@ def test_calibration_keeps_the_relations(loss, make_nlp, sample_corpus, tmp_path
 
 
 def test_only_right_entities_are_judged(make_nlp, sample_corpus):
-    """Which relations hold between entities that gold does not have, nobody knows."""
+    """Gold says nothing about relations of entities it does not contain."""
     nlp = make_nlp()
     examples = list(create_docre_corpus(sample_corpus["train"], given=GIVEN, limit=2)(nlp))
     train(nlp, examples, steps=20)
