@@ -4,7 +4,7 @@ import sys
 from functools import partial
 from itertools import tee
 from pathlib import Path
-from typing import Iterable, Iterator, Optional
+from typing import Iterable, Iterator, Optional, Tuple
 
 import typer
 from tqdm import tqdm
@@ -61,11 +61,9 @@ def extract_cli(
     with one_line_errors():
         if resume and force:
             raise ValueError(Errors.R177)
-        to_stdout = out_path == "-"
-        out = Path(out_path)
-        write = None if to_stdout else find_writer(out, base_iri)
-        journal = Journal(out)
-        if not to_stdout:
+        journal = None if out_path == "-" else Journal(Path(out_path))
+        if journal is not None:
+            write = find_writer(journal.out, base_iri)
             check_target(in_path, journal, resume=resume, force=force)
         failures = Failures()
         texts, total = read_texts(in_path, lines=lines, failures=failures)
@@ -74,24 +72,18 @@ def extract_cli(
         require_relations(nlp)  # before anything is written
         found_at = Places.parse(places) if places else Places.of_pipeline(nlp)
 
-        def run(texts: Iterable[Text], n_done: int = 0) -> Iterator[Record]:
-            left = None if total is None else max(total - n_done, 0)
+        def run(texts: Iterable[Text], n_known: int = 0) -> Iterator[Record]:
+            left = None if total is None else max(total - n_known, 0)
             bar = partial(tqdm, total=left, desc="Extracting", unit=" docs", bar_format=BAR, smoothing=0.05)
             work = partial(extract, nlp, failures=failures, places=found_at, progress=bar)
             return work(texts, batch_size=batch_size, n_process=n_process)
 
-        if write is None:
-            n_done = 0
-            for record in run(texts):
-                write_line(sys.stdout, drop_weak(record, min_score))
-                n_done += 1
+        if journal is None:
+            n_done = print_records(run(texts), min_score)
         else:
             made_by, settings = identify(nlp, in_path), {"min_score": min_score, "base_iri": base_iri}
             if resume:
-                if in_path == "-":  # it can be read but once, so it is held in memory
-                    texts, again = tee(texts)
-                else:
-                    again, _ = read_texts(in_path, lines=lines, failures=Failures())
+                texts, again = read_twice(texts, in_path, lines)
                 if known := journal.check(again, made_by, settings):
                     found = f"{count_documents(known['documents'])}, {known['failed']} failed"
                     typer.echo(f"Nothing to resume: {out_path} is complete ({found}).", err=True)
@@ -99,16 +91,32 @@ def extract_cli(
             if force:
                 journal.unfinished.unlink(missing_ok=True)
             done = journal.read_done(made_by)
-            n_done = done.total()
-            if n_done:
-                typer.echo(f"{count_documents(n_done)} done already.", err=True)
-            written = journal.write(partial(run, n_done=n_done), texts, made_by, done)
-            n_done = written["documents"]
+            if done:
+                typer.echo(f"{count_documents(done.total())} done already.", err=True)
+            written = journal.write(partial(run, n_known=done.total()), texts, made_by, done)
             origin = {**made_by, **settings, **written, "failed": len(failures.reasons)}
             journal.finish(write, min_score, origin)
+            n_done = written["documents"]
         report(n_done, failures, out_path)
     if failures and not n_done:
         raise typer.Exit(1)
+
+
+def print_records(records: Iterable[Record], min_score: float) -> int:
+    """Write records to standard output as they come. RETURNS (int): How many there were."""
+    n = 0
+    for record in records:
+        write_line(sys.stdout, drop_weak(record, min_score))
+        n += 1
+    return n
+
+
+def read_twice(texts: Iterator[Text], in_path: str, lines: bool) -> Tuple[Iterator[Text], Iterator[Text]]:
+    """RETURNS (Tuple[Iterator[Text], Iterator[Text]]): The texts twice, to compare and to work on."""
+    if in_path == "-":  # it can be read only once, so it is held in memory
+        one, other = tee(texts)
+        return one, other
+    return texts, read_texts(in_path, lines=lines, failures=Failures())[0]
 
 
 def check_target(in_path: str, journal: Journal, *, resume: bool, force: bool) -> None:

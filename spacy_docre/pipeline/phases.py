@@ -4,9 +4,11 @@ from typing import Any, Dict, Iterable, List, Tuple
 
 from spacy.tokens import Doc
 from spacy.training import Example
-from thinc.api import Optimizer
+from spacy.vocab import Vocab
+from thinc.api import Model, Optimizer
 from wasabi import msg
 
+from ..models.torch_model import ModelInput, Scores
 from .relation_pipe import DocreRelations, Records
 
 WARMUP, E, M = "warmup", "E", "M"
@@ -74,8 +76,8 @@ class PhasedRelations(DocreRelations):
 
     extras: Tuple[str, ...] = (*DocreRelations.extras, "phases")
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, vocab: Vocab, model: Model[ModelInput, Scores], name: str, **settings: Any) -> None:
+        super().__init__(vocab, model, name, **settings)
         self.phases = Phases(**self.model.attrs["phases"])
         self._learned = False  # since the last step of the optimizer
 

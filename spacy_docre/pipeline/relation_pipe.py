@@ -40,20 +40,11 @@ class DocreRelations(LabelledPipe):
     extras: Tuple[str, ...] = ("facts",)
     minima = {"top_k": 1, "max_pairs": 1, "max_pair_distance": 0, "max_entities": 0, "n_negatives": 0}
 
-    def __init__(
-        self,
-        vocab: Vocab,
-        model: Model[ModelInput, Scores],
-        name: str,
-        *,
-        cfg: Dict[str, Any],
-        scorer: Optional[Callable[..., Dict[str, Any]]] = None,
-    ) -> None:
-        super().__init__(vocab, model, name, cfg=cfg, scorer=scorer)
-        check_share(name, "alpha", cfg["alpha"])
-        check_share(name, "evidence_mass", cfg["evidence_mass"])
-        check_share(name, "sentence_mass", cfg["sentence_mass"])
-        check_number("temperature", cfg["temperature"], above=0, where=name)
+    def __init__(self, vocab: Vocab, model: Model[ModelInput, Scores], name: str, **settings: Any) -> None:
+        super().__init__(vocab, model, name, **settings)
+        for share in ("alpha", "evidence_mass", "sentence_mass"):
+            check_share(name, share, self.cfg[share])
+        check_number("temperature", self.cfg["temperature"], above=0, where=name)
         self.facts: Optional[Set[int]] = None  # of the training data, as hashes; None where they are not known
         install_extensions(self.places)
 
