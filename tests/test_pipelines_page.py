@@ -217,7 +217,7 @@ def test_an_encoder_inside_a_pipeline(page):
     published = load_model_from_config(make_config("atlop", relations_only=True))
     published.get_pipe("docre_transformer").initialize(list, nlp=published)
     assert not torch.allclose(encode(published, "docre_transformer", doc), encode(mine, "transformer", doc), atol=1e-3)
-    rates = [module.p for module in encoder.model.shims[0]._model.modules() if isinstance(module, torch.nn.Dropout)]
+    rates = [module.p for module in encoder.module.modules() if isinstance(module, torch.nn.Dropout)]
     assert set(rates) == {0.0, 0.1}  # of the config: attention and the rest
 
 

@@ -9,6 +9,7 @@ from spacy.training import Example
 from thinc.api import Adam
 from transformers import AutoModel
 
+from spacy_docre.models.transformer.model import get_shim
 from spacy_docre.packed import read_archive, unpack_pipeline
 
 PACKED = Path(__file__).parents[1] / "assets" / "en_docre.zip"
@@ -48,10 +49,10 @@ def test_attention_rows_equal_the_encoders_own(nlp: Language):
     encoded = model.predict([doc])
     n = int(encoded.layout.lengths[0])
     rows = encoded.attention_rows(torch.arange(n)[None].numpy())
-    shim = model.shims[0]
-    ids = shim._hfmodel.tokenizer(TEXT, return_tensors="pt", truncation=False)
-    eager = AutoModel.from_config(shim._model.config, attn_implementation="eager").eval()
-    eager.load_state_dict(shim._model.state_dict())
+    shim = get_shim(model)
+    ids = shim.tokenizer(TEXT, return_tensors="pt", truncation=False)
+    eager = AutoModel.from_config(shim.encoder.config, attn_implementation="eager").eval()
+    eager.load_state_dict(shim.encoder.state_dict())
     with torch.no_grad():
         output = eager(**ids, output_attentions=True)
     assert torch.allclose(rows, output.attentions[-1], atol=1e-5)
@@ -72,7 +73,7 @@ def test_document_beyond_the_encoders_limit(nlp: Language):
 def test_one_training_step_moves_every_component(sample_docs):
     nlp = unpack_pipeline(read_archive(PACKED), PACKED)
     examples = [Example(nlp.make_doc(d.text), d) for d in sample_docs[:2]]
-    modules = {n: nlp.get_pipe(n).model.shims[0]._model for n in COMPONENTS}
+    modules = {n: nlp.get_pipe(n).module for n in COMPONENTS}
     before = {n: {k: v.clone() for k, v in m.state_dict().items()} for n, m in modules.items()}
     nlp.update(examples, sgd=Adam(1e-3), annotates=["sentencizer"])
     nlp("Settle.")

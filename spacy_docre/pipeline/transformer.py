@@ -16,6 +16,7 @@ from thinc.api import Model, Optimizer
 from ..errors import Errors
 from ..layers.encoded import DocEncoding, EncodedBatch
 from ..layers.planes import Gradients
+from ..models.torch_model import get_module
 from ..models.transformer.listener import DocreListener, batch_id, output_key
 from ..models.transformer.stock import AdoptedListener, adopt_listeners, find_wildcards, name_upstream
 from .batching import batch_by_items, pipe_batches
@@ -72,6 +73,11 @@ class DocreTransformer(Transformer):
         self.model: Any = model  # gives EncodedBatch where the base class has FullTransformerBatch
         self._pending: Optional[_PendingBatch] = None
         self._unused_optimizer: Optional[Optimizer] = None  # of an update whose gradients came later
+
+    @property
+    def module(self) -> Any:
+        """RETURNS (Any): The encoder, a transformers model; None before it is loaded."""
+        return get_module(self.model)
 
     def find_listeners(self, component: Any) -> None:
         """Adopt the listeners of a component, docre or stock, that name exactly this transformer."""

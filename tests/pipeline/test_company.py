@@ -171,7 +171,7 @@ def test_gradients_of_stock_listeners_are_added(make_company, gold):
         fix_random_seed(0)
         nlp.update(make_examples(nlp, gold), sgd=False, exclude=exclude, annotates=["sentencizer"])
         encoder._backprop()
-        parameters = [p for p in encoder.model.shims[0]._model.parameters() if p.grad is not None]
+        parameters = [p for p in encoder.module.parameters() if p.grad is not None]
         found = torch.cat([p.grad.flatten() for p in parameters])
         finish(nlp, Adam(0.0))
         return found
@@ -407,7 +407,7 @@ def test_two_pipelines_on_one_doc(nlp, sample_docs, gold, tmp_path):
     tagger.initialize(lambda: make_examples(other, gold), nlp=other)
     other.get_pipe("docre_mentions").cfg.update(threshold=0.45, max_mentions=0.1)
     with torch.no_grad():
-        other.get_pipe("docre_transformer").model.shims[0]._model.embeddings.word_embeddings.weight.mul_(2.0)
+        other.get_pipe("docre_transformer").module.embeddings.word_embeddings.weight.mul_(2.0)
     text = sample_docs[0].text
     doc = other(text)
     wanted = layers_of(doc), [token.tag_ for token in doc]

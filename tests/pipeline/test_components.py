@@ -429,7 +429,7 @@ def test_every_parameter_gets_a_gradient(nlp: Language, sample_docs):
     for name in COMPONENTS:
         module = nlp.get_pipe(name).module
         assert [n for n, p in module.named_parameters() if p.grad is None or not p.grad.any()] == []
-    encoder = nlp.get_pipe("docre_transformer").model.shims[0]._model
+    encoder = nlp.get_pipe("docre_transformer").module
     untouched = {n for n, p in encoder.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())}
     # A pooler is not used, and a key's bias shifts all scores of a row alike, so that softmax does not see it.
     assert all("pooler" in n or n.endswith("key.bias") for n in untouched), untouched
@@ -465,7 +465,7 @@ def test_relations_see_gold_entities_in_training(nlp: Language, sample_docs):
 def test_update_and_finish_keep_the_default_order(nlp: Language, sample_docs):
     """nlp.update(sgd=...) calls finish_update of the encoder before its listeners ran: nothing may be lost."""
     examples = [Example(nlp.make_doc(d.text), d) for d in sample_docs[:3]]
-    encoder = nlp.get_pipe("docre_transformer").model.shims[0]._model
+    encoder = nlp.get_pipe("docre_transformer").module
     before = {k: v.clone() for k, v in encoder.state_dict().items()}
     nlp.update(examples, sgd=Adam(0.01, L2=0.0), annotates=["sentencizer"])
     nlp(TEXT)  # settles what the batch left over
@@ -486,7 +486,7 @@ def test_both_ways_to_update_agree(make_nlp, sample_docs):
             if not in_update:
                 finish(nlp, optimizer)
         nlp("Settle.")
-        state = nlp.get_pipe("docre_transformer").model.shims[0]._model.state_dict()
+        state = nlp.get_pipe("docre_transformer").module.state_dict()
         return torch.cat([t.flatten().float() for t in state.values()])
 
     assert torch.allclose(weights(True), weights(False), atol=1e-5)

@@ -14,6 +14,7 @@ from spacy.training.loop import train_while_improving
 from spacy.util import registry
 from thinc.api import Adam, fix_random_seed
 
+from spacy_docre.models.torch_model import get_module
 from spacy_docre.packed.pipeline import pack_pipeline, unpack_pipeline
 from spacy_docre.pipeline.phases import PhasedRelations, Phases
 from spacy_docre.readers.corpus import create_docre_corpus
@@ -120,8 +121,8 @@ def test_only_the_live_part_reaches_the_shared_encoder(make_kmgre, sample_corpus
     """The gradient in the warm-up is the sum of those in the two others: M with all mention pairs is the extractor's
     share of it, E the classifier's."""
     nlp = make_kmgre()
-    nlp.get_pipe(TRANSFORMER).model.shims[0]._model.config.hidden_dropout_prob = 0.0
-    for module in nlp.get_pipe(TRANSFORMER).model.shims[0]._model.modules():
+    nlp.get_pipe(TRANSFORMER).module.config.hidden_dropout_prob = 0.0
+    for module in nlp.get_pipe(TRANSFORMER).module.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
     gradients = []
@@ -129,7 +130,7 @@ def test_only_the_live_part_reaches_the_shared_encoder(make_kmgre, sample_corpus
         nlp.get_pipe(RELATIONS).enter_phase(phase)
         nlp.update(read(nlp, sample_corpus), sgd=False)
         nlp.get_pipe(TRANSFORMER)._backprop()
-        transformer = nlp.get_pipe(TRANSFORMER).model.shims[0]._model
+        transformer = nlp.get_pipe(TRANSFORMER).module
         grads = [p.grad.flatten() for p in transformer.parameters() if p.grad is not None]
         gradients.append(torch.cat(grads))
         transformer.zero_grad(set_to_none=True)
@@ -156,7 +157,7 @@ def test_encoders_that_do_not_learn_run_in_eval_mode(make_kmgre, sample_corpus, 
     nlp = make_kmgre("marked")
     nlp.get_pipe(RELATIONS).enter_phase(phase)
     nlp.update(read(nlp, sample_corpus), sgd=False)
-    encoders = [encoder.layers[0].shims[0]._model for encoder in nlp.get_pipe(RELATIONS).model.layers]
+    encoders = [get_module(encoder.layers[0]) for encoder in nlp.get_pipe(RELATIONS).model.layers]
     assert [encoder.training for encoder in encoders] == expected
     assert [any(p.grad is not None for p in encoder.parameters()) for encoder in encoders] == expected
 

@@ -26,7 +26,7 @@ def gpu() -> Iterator[None]:
 
 
 def devices(nlp: Language) -> set:
-    return {p.device.type for name in OURS for p in nlp.get_pipe(name).model.shims[0]._model.parameters()}
+    return {p.device.type for name in OURS for p in nlp.get_pipe(name).module.parameters()}
 
 
 def outputs(nlp: Language, docs: List[Doc]) -> List[torch.Tensor]:
@@ -52,7 +52,7 @@ def test_trains_and_predicts(make_nlp: Callable[..., Language], sample_docs: Lis
     first = train(nlp, examples, steps=1)
     last = train(nlp, examples, steps=100)
     assert all(last[name] < 0.5 * first[name] for name in OURS[1:])
-    assert all(p.isfinite().all() for name in OURS for p in nlp.get_pipe(name).model.shims[0]._model.parameters())
+    assert all(p.isfinite().all() for name in OURS for p in nlp.get_pipe(name).module.parameters())
     scores = nlp.evaluate([Example(nlp.make_doc(doc.text), doc) for doc in sample_docs[:2]])
     assert scores["mentions_f"] > 0.9 and scores["relations_f"] > 0
     docs = list(nlp.pipe([doc.text for doc in sample_docs]))

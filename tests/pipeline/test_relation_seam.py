@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from spacy_docre.attributes import set_clusters
 from spacy_docre.cli import app
+from spacy_docre.models.torch_model import get_shim
 from spacy_docre.pipeline.entity_pairs import draw_pairs
 from spacy_docre.readers.corpus import create_docre_corpus
 from spacy_docre.training.tuning import current_threshold, threshold_settings, tune_thresholds
@@ -58,7 +59,7 @@ def test_entities_come_with_types_and_sentences(make_jerex):
 
 def test_heads_that_ignore_types_need_none(make_nlp):
     pipe = make_nlp().get_pipe("docre_relations")
-    assert pipe.cfg["entity_types"] == [] and pipe.model.shims[0].sizes.keys() == {"width", "n_out"}
+    assert pipe.cfg["entity_types"] == [] and get_shim(pipe.model).sizes.keys() == {"width", "n_out"}
     doc = make_doc(entities=None, relations=None)
     set_clusters(doc, [[(0, 2)], [(4, 5)]])
     assert pipe.make_batch([doc]).entities.label.tolist() == [-1, -1]

@@ -31,7 +31,7 @@ def gradient(nlp: Language, sample_docs, exclude=()) -> torch.Tensor:
     nlp.update(examples, sgd=False, exclude=exclude, annotates=["sentencizer"])
     encoder = nlp.get_pipe("docre_transformer")
     encoder._backprop()
-    module = encoder.model.shims[0]._model
+    module = encoder.module
     grads = [p.grad.flatten() if p.grad is not None else torch.zeros(p.numel()) for p in module.parameters()]
     module.zero_grad(set_to_none=True)
     for name in COMPONENTS:
@@ -120,8 +120,7 @@ def test_weights_that_should_move_do_and_no_others(nlp: Language, batches, regim
     assert [name for name in ALL if before[name] != after[name]] == moving
     assert {name for name, loss in losses.items() if loss} == set(moving)
     for name in ALL:
-        shim = nlp.get_pipe(name).model.shims[0]
-        assert all(p.grad is None for p in shim._model.parameters())
+        assert all(p.grad is None for p in nlp.get_pipe(name).module.parameters())
     pending = nlp.get_pipe("docre_transformer")._pending
     assert pending is None or not moving and not pending.has_gradient
 
@@ -130,17 +129,17 @@ def test_weights_that_should_move_do_and_no_others(nlp: Language, batches, regim
 def test_a_step_is_the_sum_of_the_batches_gathered_for_it(nlp: Language, batches, last):
     """accumulate_gradient = 3: plain descent moves by what each batch alone would have moved it."""
     kinds = ["full", "one mention", last]
-    start = nlp.get_pipe("docre_transformer").model.shims[0]
-    state = {key: value.clone() for key, value in start._model.state_dict().items()}
+    start = nlp.get_pipe("docre_transformer").module
+    state = {key: value.clone() for key, value in start.state_dict().items()}
 
     def move(kinds: List[str]) -> torch.Tensor:
-        start._model.load_state_dict(state)
+        start.load_state_dict(state)
         for kind in kinds:
             fix_random_seed(0)
             examples = [Example(nlp.make_doc(doc.text), doc) for doc in batches[kind]]
             nlp.update(examples, sgd=False, annotates=["sentencizer"])
         nlp.get_pipe("docre_transformer").finish_update(Adam(0.1, L2=0.0, grad_clip=0.0, beta1=0.0, beta2=0.0))
-        return torch.cat([(value - state[key]).flatten() for key, value in start._model.state_dict().items()])
+        return torch.cat([(value - state[key]).flatten() for key, value in start.state_dict().items()])
 
     together, alone = move(kinds), [move([kind]) for kind in kinds]
     assert alone[0].any() and alone[1].any() and alone[2].any() == (last == "full")
@@ -175,7 +174,7 @@ def test_a_gradient_that_is_no_number_changes_nothing(nlp: Language, batches, va
 
 def test_frozen_annotating_encoder_trains_the_heads(nlp: Language, sample_docs):
     examples = [Example(nlp.make_doc(d.text), d) for d in sample_docs[:3]]
-    encoder = nlp.get_pipe("docre_transformer").model.shims[0]._model
+    encoder = nlp.get_pipe("docre_transformer").module
     before = {k: v.clone() for k, v in encoder.state_dict().items()}
     losses: dict = {}
     kwargs = {"exclude": ["docre_transformer"], "annotates": ["sentencizer", "docre_transformer"]}
