@@ -10,7 +10,7 @@ from ..doc.copying import copy_layers
 from ..doc.places import Places
 from ..errors import Errors
 from ..finding import require_relations
-from ..models.bridge import encode
+from ..models.torch_model import encode
 from .transformer import DocreTransformer
 
 

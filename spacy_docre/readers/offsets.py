@@ -34,7 +34,7 @@ class Reading:
                 0 if short and (char == BOM or pair == "\r\n") else 1 + (utf16 and char > "\uffff")
                 for char, pair in ((text[i], text[i : i + 2]) for i in range(len(text)))
             ]
-            # "a🌍b" in UTF-16 has the widths 1, 2, 1: characters 0, 1, 2 begin at offsets 0, 1, 3, and 3 ends at 4.
+            # "a🌍b" in UTF-16 has the widths 1, 2, 1: its characters begin at 0, 1, 3, and the last ends at 4.
             offsets = list(enumerate(accumulate(widths, initial=0)))
             self.chars = {offset: i for i, offset in reversed(offsets)}  # the first of two: before the line end
 

@@ -5,7 +5,8 @@ from itertools import combinations
 
 import pytest
 
-from spacy_docre.visual.graph import MARGIN, MAX_WIDTH, NAME, RADIUS, draw_graph, measure
+from spacy_docre.visual.graph import draw_graph, measure
+from spacy_docre.visual.layout import MARGIN, MAX_WIDTH, NAME, RADIUS
 
 STAR = [(0, "part of", i) for i in range(1, 9)]
 PARTS = [(0, "a", 1), (2, "a", 3), (3, "a", 4), (7, "a", 8)]
