@@ -21,7 +21,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from tqdm import tqdm
 
-from spacy_docre.attributes import get_clusters, get_mentions
+from spacy_docre.doc.layers import get_clusters, get_mentions
 from spacy_docre.readers.corpus import create_docre_corpus
 
 Result = Tuple[Dict[str, Tuple[float, float]], Dict[str, int]]  # seconds and peak MiB of each part, counts

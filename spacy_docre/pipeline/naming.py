@@ -15,7 +15,8 @@ from .transformer import DocreTransformer
 
 def rename_components(nlp: Language, prefix: str) -> None:
     """Put a prefix and "_" before the names of a pipeline's docre components, and before those of the span groups and
-    Doc extensions that they read and write. The pipeline is changed in place; it may be trained, and can be saved.
+    Doc extensions that they read and write. The pipeline is changed in place; it may be trained, can be saved, and its
+    config can be trained with.
 
     nlp (Language): The pipeline.
     prefix (str): What comes before each name, "press" say: then relations are in `doc._.press_relations`.
@@ -39,6 +40,10 @@ def rename_components(nlp: Language, prefix: str) -> None:
         nlp.get_pipe_config(name).update(config)
     for name in ours:
         nlp.rename_pipe(name, new[name])
+    rename_in_training(nlp.config["training"], new)
+    initialized = nlp.config["initialize"].get("components", {})
+    for name in new.keys() & initialized.keys():
+        initialized[new[name]] = initialized.pop(name)
 
 
 def rename_upstream(config: Dict[str, Any], new: Dict[str, str]) -> None:
@@ -48,3 +53,15 @@ def rename_upstream(config: Dict[str, Any], new: Dict[str, str]) -> None:
     for section in config.values():
         if isinstance(section, dict):
             rename_upstream(section, new)
+
+
+def rename_in_training(config: Dict[str, Any], new: Dict[str, str]) -> None:
+    """Let the lists of components in [training], and callbacks with a setting `component`, use the new names, in
+    place."""
+    for key, value in config.items():
+        if isinstance(value, dict):
+            rename_in_training(value, new)
+        elif key in ("annotating_components", "frozen_components"):
+            config[key] = [new.get(name, name) for name in value]
+        elif key == "component":
+            config[key] = new.get(value, value)

@@ -4,8 +4,9 @@ import pytest
 import spacy
 from typer.testing import CliRunner
 
-from spacy_docre.attributes import get_clusters, get_relation_data, get_types
 from spacy_docre.cli import app
+from spacy_docre.doc.layers import get_clusters, get_types
+from spacy_docre.doc.records import get_relation_data
 from spacy_docre.training.annotation import FLOOR, choose, score_steps
 from toy import ENTITIES, TRIPLES, make_doc, read_docs, write_docs
 

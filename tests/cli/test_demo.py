@@ -6,8 +6,8 @@ import pytest
 import spacy
 from typer.testing import CliRunner
 
-from spacy_docre.attributes import set_clusters, set_mentions
 from spacy_docre.cli import app, demo
+from spacy_docre.doc.layers import set_clusters, set_mentions
 
 
 @pytest.fixture

@@ -3,8 +3,10 @@
 import pytest
 from typer.testing import CliRunner
 
-from spacy_docre.attributes import get_clusters, get_mentions, get_relation_data, get_title, get_types
 from spacy_docre.cli import app
+from spacy_docre.doc.layers import get_clusters, get_mentions, get_types
+from spacy_docre.doc.notes import get_title
+from spacy_docre.doc.records import get_relation_data
 from toy import make_doc, read_docs, write_docs
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from spacy_docre.attributes import has_relations
 from spacy_docre.cli import app
+from spacy_docre.doc.records import has_relations
 from toy import read_docs
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,8 +5,10 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from spacy_docre.attributes import TITLE_ATTR, get_clusters, get_relation_data, get_title, get_types
 from spacy_docre.cli import app
+from spacy_docre.doc.layers import get_clusters, get_types
+from spacy_docre.doc.notes import TITLE_ATTR, get_title
+from spacy_docre.doc.records import get_relation_data
 from toy import ACME1, ACME2, ANN, BOB, ENTITIES, ROME1, SHE, WORDS, make_doc, read_docs, write_docs
 
 

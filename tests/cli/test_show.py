@@ -8,8 +8,9 @@ import spacy
 from spacy.training.initialize import init_nlp
 from typer.testing import CliRunner
 
-from spacy_docre.attributes import get_clusters, set_clusters, set_relations
 from spacy_docre.cli import app
+from spacy_docre.doc.layers import get_clusters, set_clusters
+from spacy_docre.doc.views import set_relations
 from spacy_docre.pipeline.weights import weigh_mentions
 from spacy_docre.writers.jsonl import write_jsonl
 from toy import make_doc, write_docs

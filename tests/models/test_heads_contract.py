@@ -16,7 +16,7 @@ from spacy.training import Example
 from spacy.training.initialize import init_nlp
 from thinc.api import Adam, Config, fix_random_seed
 
-from spacy_docre.attributes import get_clusters, get_types, set_clusters
+from spacy_docre.doc.layers import get_clusters, get_types, set_clusters
 from spacy_docre.models.relation_head import Explains
 from spacy_docre.models.relation_model import relation_scores
 from spacy_docre.models.torch_model import encode, get_module

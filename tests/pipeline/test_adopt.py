@@ -5,7 +5,9 @@ import spacy
 from spacy.tokens import Doc, Span, SpanGroup
 from spacy.training import Example
 
-from spacy_docre.attributes import GIVEN_ATTR, SKIPPED_ATTR, get_clusters, get_mentions, get_types
+from spacy_docre.doc.layers import get_clusters, get_mentions, get_types
+from spacy_docre.doc.notes import GIVEN_ATTR, SKIPPED_ATTR
+from spacy_docre.doc.places import DEFAULT, Places
 
 WORDS = "Ada Byron met Charles Babbage . The Royal Society praised Ada . Ada Byron wrote to Babbage".split()
 ENTS = [(0, 2, "PER"), (3, 5, "PER"), (7, 9, "ORG"), (10, 11, "PER"), (12, 14, "PER"), (16, 17, "PER")]
@@ -28,8 +30,8 @@ def set_group(doc, key, spans):
     doc.spans[key] = SpanGroup(doc, name=key, spans=[Span(doc, *span) for span in spans])
 
 
-def entities(doc, prefix="coref_clusters"):
-    return list(zip(get_clusters(doc, prefix), get_types(doc, prefix)))
+def entities(doc, places=DEFAULT):
+    return list(zip(get_clusters(doc, places), get_types(doc, places)))
 
 
 @spacy.registry.misc("test-adopt.chains.v1")
@@ -172,7 +174,7 @@ def test_labels_are_renamed_and_left_out(nlp):
 def test_other_keys(nlp):
     config = {"spans_key": "m", "span_cluster_prefix": "c"}
     doc = nlp.add_pipe("docre_adopt", config=config)(make_doc(nlp))
-    assert len(doc.spans["m"]) == 6 and len(entities(doc, "c")) == 5 and not entities(doc)
+    assert len(doc.spans["m"]) == 6 and len(entities(doc, Places(clusters="c"))) == 5 and not entities(doc)
 
 
 @pytest.mark.parametrize("source", ["ents", "sc"])

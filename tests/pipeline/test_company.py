@@ -19,15 +19,9 @@ from spacy.training import Example
 from spacy.util import load_model_from_config
 from thinc.api import Adam, Config, fix_random_seed
 
-from spacy_docre.attributes import (
-    get_clusters,
-    get_mentions,
-    get_relation_data,
-    get_types,
-    set_clusters,
-    set_mentions,
-    set_relation_data,
-)
+from spacy_docre.doc.layers import get_clusters, get_mentions, get_types, set_clusters, set_mentions
+from spacy_docre.doc.places import Places
+from spacy_docre.doc.records import get_relation_data, set_relation_data
 from spacy_docre.pipeline.naming import rename_components
 from toy import make_doc
 
@@ -420,9 +414,10 @@ def test_two_pipelines_on_one_doc(nlp, sample_docs, gold, tmp_path):
 
     def found(doc: Doc) -> Any:
         view = Doc(doc.vocab).from_bytes(doc.to_bytes())
-        set_mentions(view, get_mentions(view, "b_mentions"))
-        set_clusters(view, get_clusters(view, "b_coref_clusters"), get_types(view, "b_coref_clusters"))
-        set_relation_data(view, get_relation_data(view, "b_relations"))
+        places = Places().prefixed("b")
+        set_mentions(view, get_mentions(view, places))
+        set_clusters(view, get_clusters(view, places), get_types(view, places))
+        set_relation_data(view, get_relation_data(view, places))
         assert [str(e) for e in doc._.b_entities] == [str(e) for e in view._.entities]
         assert [str(r) for r in doc._.b_relations] == [str(r) for r in view._.relations]
         return layers_of(view), [token.tag_ for token in doc]

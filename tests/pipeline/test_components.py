@@ -14,7 +14,8 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from thinc.api import Adam
 
-from spacy_docre.attributes import cluster_keys, set_clusters, set_mentions, set_relation_data
+from spacy_docre.doc.layers import get_clusters, set_clusters, set_mentions
+from spacy_docre.doc.records import set_relation_data
 from spacy_docre.pipeline.clusters import candidate_pairs, group_spans, link, same_cluster
 from spacy_docre.pipeline.entity_pairs import all_pairs, near_pairs
 from spacy_docre.pipeline.evidence import keep_best
@@ -251,7 +252,7 @@ def test_missing_annotation_gives_an_empty_result(nlp: Language, missing: str):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         doc = nlp(TEXT)
-    assert doc._.relations == () and not cluster_keys(doc)
+    assert doc._.relations == () and not get_clusters(doc)
 
 
 def test_missing_mentions_warn_once(nlp: Language):
@@ -457,7 +458,7 @@ def test_relations_see_gold_entities_in_training(nlp: Language, sample_docs):
     """Whatever the components before predict, pairs are made of the reference's clusters."""
     reference = sample_docs[0]
     example = Example(nlp.make_doc(reference.text), reference)
-    n = len(cluster_keys(reference))
+    n = len(get_clusters(reference))
     batch, _ = nlp.get_pipe("docre_relations").make_training_batch([example])
     assert len(batch) == n * (n - 1)
 

@@ -7,7 +7,7 @@ import spacy
 import srsly
 from spacy.tokens import DocBin
 
-from spacy_docre.attributes import get_relation_data
+from spacy_docre.doc.records import get_relation_data
 from spacy_docre.packed.pipeline import pack_pipeline, unpack_pipeline
 from spacy_docre.readers.corpus import create_docre_corpus
 from spacy_docre.scoring import collect_facts, load_facts

@@ -10,8 +10,8 @@ from spacy.tokens import DocBin
 from spacy.training import Example
 from typer.testing import CliRunner
 
-from spacy_docre.attributes import set_clusters
 from spacy_docre.cli import app
+from spacy_docre.doc.layers import set_clusters
 from spacy_docre.models.torch_model import get_shim
 from spacy_docre.pipeline.entity_pairs import draw_pairs
 from spacy_docre.readers.corpus import create_docre_corpus

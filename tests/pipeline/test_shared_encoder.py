@@ -11,7 +11,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from thinc.api import Adam, fix_random_seed
 
-from spacy_docre.attributes import set_clusters, set_mentions
+from spacy_docre.doc.layers import set_clusters, set_mentions
 from spacy_docre.pipeline.transformer import DocreTransformer
 
 from .conftest import finish, layers_of

@@ -18,7 +18,8 @@ from spacy.scorer import Scorer
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from spacy_docre.attributes import cluster_keys
+from spacy_docre.doc.layers import cluster_keys, get_clusters
+from spacy_docre.doc.places import DEFAULT
 from spacy_docre.layers.encoded import DocEncoding
 from spacy_docre.pipeline.batching import batch_by_items
 
@@ -46,7 +47,7 @@ def scores_of(doc: Doc) -> Dict[Any, float]:
     """Every score that the pipeline gave, under a key that says for what."""
     mentions = doc.spans["mentions"]
     found = {("mention", m.start, m.end): score for m, score in zip(mentions, mentions.attrs["scores"])}
-    for key in cluster_keys(doc):
+    for key in cluster_keys(doc, DEFAULT.clusters):
         group = doc.spans[key]
         name = (key, *((m.start, m.end, m.label_) for m in group))
         found[name] = group.attrs["type_score"]
@@ -218,7 +219,7 @@ def test_failure_on_a_single_document(nlp: Language, monkeypatch):
         nlp(BAD)
     nlp.set_error_handler(lambda *args: None)
     doc = nlp(BAD)
-    assert doc.spans["mentions"] and not cluster_keys(doc) and not encodings(doc)
+    assert doc.spans["mentions"] and not get_clusters(doc) and not encodings(doc)
 
 
 # Worker processes

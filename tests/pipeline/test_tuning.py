@@ -6,8 +6,8 @@ import spacy
 from spacy.tokens import DocBin
 from typer.testing import CliRunner
 
-from spacy_docre.attributes import get_clusters, get_types, set_clusters
 from spacy_docre.cli import app
+from spacy_docre.doc.layers import get_clusters, get_types, set_clusters
 from spacy_docre.finding import find_component
 from spacy_docre.readers.corpus import create_docre_corpus
 from spacy_docre.scoring.calibration import calibration_error, logit

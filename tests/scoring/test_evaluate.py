@@ -12,16 +12,11 @@ from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 from typer.testing import CliRunner
 
-from spacy_docre.attributes import (
-    get_clusters,
-    is_given,
-    relation_record,
-    set_clusters,
-    set_mentions,
-    set_relation_data,
-    set_relations,
-)
 from spacy_docre.cli import app
+from spacy_docre.doc.layers import get_clusters, set_clusters, set_mentions
+from spacy_docre.doc.notes import is_given
+from spacy_docre.doc.records import relation_record, set_relation_data
+from spacy_docre.doc.views import set_relations
 from spacy_docre.readers.docred import read_docred
 from spacy_docre.scoring import (
     collect_facts,

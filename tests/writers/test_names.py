@@ -12,9 +12,10 @@ from rdflib import RDFS
 from spacy.tokenizer import Tokenizer
 from spacy.tokens import Doc
 
-from spacy_docre.attributes import set_clusters, set_relations
+from spacy_docre.doc.layers import set_clusters
 from spacy_docre.doc.names import entity_name, entity_name_by_words
 from spacy_docre.doc.places import DEFAULT
+from spacy_docre.doc.views import set_relations
 from spacy_docre.readers.jsonl import read_jsonl
 from spacy_docre.visual.view import choose_colours, view_doc
 from spacy_docre.writers.facts import read_entities
