@@ -16,7 +16,7 @@ import spacy
 from hypothesis import settings
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
-from thinc.api import Config
+from thinc.api import Config, fix_random_seed
 
 from spacy_docre.doc.records import get_relation_data
 from spacy_docre.readers.jsonl import read_jsonl
@@ -139,3 +139,24 @@ def tiny_nlp(tiny_config: Config) -> Language:
     from spacy.training.initialize import init_nlp
 
     return init_nlp(tiny_config)
+
+
+@pytest.fixture
+def make_nlp(tiny_config: Config) -> Callable[..., Language]:
+    """Build and initialise the pipeline of configs/base.cfg with a tiny encoder; arguments override the config."""
+
+    from spacy.training.initialize import init_nlp
+
+    def make(**overrides: Any) -> Language:
+        fix_random_seed(0)
+        dotted = {key.replace("__", "."): value for key, value in overrides.items()}
+        config = tiny_config.copy()
+        for path, value in dotted.items():
+            section = config
+            *parents, last = path.split(".")
+            for parent in parents:
+                section = section[parent]
+            section[last] = value
+        return init_nlp(config)
+
+    return make

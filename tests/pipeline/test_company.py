@@ -24,8 +24,7 @@ from spacy_docre.doc.places import Places
 from spacy_docre.doc.records import get_relation_data, set_relation_data
 from spacy_docre.pipeline.naming import rename_components
 from toy import make_doc
-
-from .conftest import finish, layers_of, train
+from trained import finish, layers_of, train
 
 OURS = ["docre_transformer", "docre_mentions", "docre_clusters", "docre_types", "docre_relations"]
 STOCK = {
@@ -347,7 +346,7 @@ READ = """
 import json, sys, spacy
 from pathlib import Path
 sys.path[:0] = {paths}
-from tests.pipeline.conftest import layers_of
+from trained import layers_of
 for path in sys.argv[2:]:
     print(json.dumps(layers_of(spacy.load(path)(sys.argv[1]))))
 """

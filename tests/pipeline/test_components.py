@@ -21,8 +21,7 @@ from spacy_docre.pipeline.entity_pairs import all_pairs, near_pairs
 from spacy_docre.pipeline.evidence import keep_best
 from spacy_docre.pipeline.mentions import draw_negative_spans, enumerate_spans
 from toy import make_doc
-
-from .conftest import finish, layers_of
+from trained import finish, layers_of
 
 COMPONENTS = ["docre_mentions", "docre_clusters", "docre_types", "docre_relations"]
 TEXT = "Mara Lind founded Acme in Oslo. Lind left Acme in 1999."

@@ -11,7 +11,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from thinc.api import require_cpu, require_gpu
 
-from .conftest import train
+from trained import train
 
 pytestmark = pytest.mark.gpu
 OURS = ["docre_transformer", "docre_mentions", "docre_clusters", "docre_types", "docre_relations"]

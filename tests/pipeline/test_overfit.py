@@ -7,8 +7,7 @@ import spacy
 from spacy.tokens import Doc, DocBin
 
 from spacy_docre.readers.corpus import create_docre_corpus
-
-from .conftest import layers_of, train
+from trained import layers_of, train
 
 
 @pytest.fixture

@@ -17,8 +17,7 @@ from spacy_docre.pipeline.entity_pairs import draw_pairs
 from spacy_docre.readers.corpus import create_docre_corpus
 from spacy_docre.training.tuning import current_threshold, threshold_settings, tune_thresholds
 from toy import ENTITIES, SENTS, WORDS, make_doc
-
-from .conftest import train
+from trained import train
 
 HEAD = {
     "@architectures": "spacy-docre.JerexMultiInstanceHead.v1",

@@ -13,8 +13,7 @@ from thinc.api import Adam, fix_random_seed
 
 from spacy_docre.doc.layers import set_clusters, set_mentions
 from spacy_docre.pipeline.transformer import DocreTransformer
-
-from .conftest import finish, layers_of
+from trained import finish, layers_of
 
 COMPONENTS = ["docre_mentions", "docre_clusters", "docre_types", "docre_relations"]
 ALL = ["docre_transformer", *COMPONENTS]

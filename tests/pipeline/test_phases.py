@@ -21,8 +21,7 @@ from spacy_docre.readers.corpus import create_docre_corpus
 from spacy_docre.training.configs import make_config
 from spacy_docre.training.em_schedule import create_em_schedule
 from toy import make_doc
-
-from .conftest import finish
+from trained import finish
 
 ENCODERS = ["shared", "own", "marked"]
 TRANSFORMER, RELATIONS = "docre_transformer", "docre_relations"

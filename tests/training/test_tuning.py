@@ -12,8 +12,7 @@ from spacy_docre.finding import find_component
 from spacy_docre.readers.corpus import create_docre_corpus
 from spacy_docre.scoring.calibration import calibration_error, logit
 from spacy_docre.training.tuning import calibrate, current_threshold, tune_thresholds
-
-from .conftest import train
+from trained import train
 
 GIVEN = ["mentions", "clusters", "types"]
 

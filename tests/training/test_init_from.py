@@ -6,7 +6,7 @@ import pytest
 import spacy
 import srsly
 
-from .conftest import layers_of
+from trained import layers_of
 
 TEXT = "Mara Lind founded Acme in Oslo. Lind left Acme in 1999."
 

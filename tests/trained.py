@@ -1,32 +1,11 @@
-"""Pipelines of tiny random encoders, and the ways tests train and compare them."""
+"""Ways in which tests train pipelines and compare what they find."""
 
-from typing import Any, Callable, Dict, Iterable, List
+from typing import Any, Dict, Iterable, List
 
-import pytest
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
-from spacy.training.initialize import init_nlp
-from thinc.api import Adam, Config, fix_random_seed
-
-
-@pytest.fixture
-def make_nlp(tiny_config: Config) -> Callable[..., Language]:
-    """Build and initialise the pipeline of configs/base.cfg with a tiny encoder; arguments override the config."""
-
-    def make(**overrides: Any) -> Language:
-        fix_random_seed(0)
-        dotted = {key.replace("__", "."): value for key, value in overrides.items()}
-        config = tiny_config.copy()
-        for path, value in dotted.items():
-            section = config
-            *parents, last = path.split(".")
-            for parent in parents:
-                section = section[parent]
-            section[last] = value
-        return init_nlp(config)
-
-    return make
+from thinc.api import Adam
 
 
 def train(nlp: Language, examples: List[Example], steps: int, rate: float = 0.003) -> Dict[str, float]:
