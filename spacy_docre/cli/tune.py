@@ -58,7 +58,14 @@ def tune_cli(
     with one_line_errors():
         use_gpu(gpu_id)
         # These import torch, which other commands do without.
-        from ..training.tuning import calibrate, current_threshold, threshold_settings, tune_thresholds
+        from ..training.tuning import (
+            apply_thresholds,
+            calibrate,
+            current_threshold,
+            find_tuned,
+            threshold_settings,
+            tune_thresholds,
+        )
 
         reader = DocreCorpus(corpus, given=split_names(given), places=Places.parse(places))
         nlp = load_pipeline(model, code)
@@ -74,12 +81,11 @@ def tune_cli(
             typer.echo(warning, err=True)
         if not any(result.relations.values()):
             raise ValueError(Errors.R218)
-        tuned = ("mentions", "clusters", "relations")
-        pipes = [None if name in reader.given else find_component(nlp, f"docre_{name}") for name in tuned]
         relations = find_component(nlp, "docre_relations")
         # What the relation head's numbers are settings of.
         setting = " and ".join(threshold_settings(relations, 0.5).keys() - {"threshold", "temperature"})
-        current = tuple(None if pipe is None else round(current_threshold(pipe), 6) for pipe in pipes)
+        tuned = find_tuned(nlp, result)
+        current = tuple(None if pipe is None else round(current_threshold(pipe), 6) for pipe in tuned)
         report(result, current, setting or "threshold")
         temperature = 1.0
         errors: Tuple[Optional[float], Optional[float]] = (None, None)
@@ -94,13 +100,7 @@ def tune_cli(
         if output is not None:
             performance = nlp.meta.setdefault("performance", {})
             performance.update(zip(("relations_ece_uncalibrated", "relations_ece"), errors))
-            for pipe, threshold in zip(pipes, result.best):
-                if pipe is None or threshold is None:
-                    continue
-                settings = threshold_settings(pipe, threshold, temperature)
-                # The config has the settings, too, and is what a new component is built from.
-                for place in (pipe.cfg, nlp.config["components"][pipe.name], nlp._pipe_configs[pipe.name]):
-                    place.update(settings)
+            apply_thresholds(nlp, result, temperature)
             nlp.to_disk(output)
             typer.echo(f"Saved to {output}")
 

@@ -255,6 +255,21 @@ def threshold_settings(pipe: DocrePipe, threshold: float, temperature: float = 1
     return {"threshold": moved, "temperature": temperature}
 
 
+def find_tuned(nlp: Language, result: TuningResult) -> List[Optional[DocrePipe]]:
+    """Find the components whose thresholds were tuned, in the order of cells; None for given layers."""
+    tuned = zip(("mentions", "clusters", "relations"), result.best)
+    return [None if threshold is None else find_component(nlp, f"docre_{layer}") for layer, threshold in tuned]
+
+
+def apply_thresholds(nlp: Language, result: TuningResult, temperature: float = 1.0) -> None:
+    """Give a pipeline the best thresholds, and its config, from which new components are built, too."""
+    for pipe, threshold in zip(find_tuned(nlp, result), result.best):
+        if pipe is not None and threshold is not None:
+            settings = threshold_settings(pipe, threshold, temperature)
+            pipe.cfg.update(settings)
+            nlp.get_pipe_config(pipe.name).update(settings)
+
+
 def _has_own_scale(pipe: DocrePipe) -> bool:
     return pipe.model.attrs.get("threshold_class", True)
 
