@@ -13,6 +13,7 @@ from spacy.language import Language
 from tqdm import tqdm
 
 from ..doc.layers import LAYERS
+from ..doc.text import normalize_space
 from ..errors import Errors
 
 app = typer.Typer(
@@ -77,7 +78,7 @@ def one_line_errors() -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError) as e:
-        typer.echo(" ".join(str(e).split()), err=True)
+        typer.echo(normalize_space(str(e)), err=True)
         raise typer.Exit(1) from None
 
 

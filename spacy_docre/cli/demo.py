@@ -8,6 +8,7 @@ from spacy.tokens import Doc
 from wasabi import table
 
 from ..doc.places import DEFAULT, Places
+from ..doc.text import normalize_space
 from ..doc.views import get_entities, get_relations
 from ._util import MODEL_OPTION, app, load_pipeline, one_line_errors
 
@@ -35,7 +36,7 @@ def demo_cli(model: str = MODEL_OPTION, text: str = PARAGRAPH) -> None:
     with one_line_errors():
         nlp = load_pipeline(model)
         doc, places = nlp(text), Places.of_pipeline(nlp)
-    typer.echo(textwrap.fill(" ".join(doc.text.split()), 120) + "\n")
+    typer.echo(textwrap.fill(normalize_space(doc.text), 120) + "\n")
     typer.echo(entity_table(doc, places) + "\n")
     typer.echo(relation_table(doc, places))
 

@@ -1,4 +1,4 @@
-"""The text of a mention, as names are compared."""
+"""White space in texts and names."""
 
 
 def normalize_space(text: str) -> str:

@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Callable, Iterable, Iterator, List, Optional, Tuple
 
+from ..doc.text import normalize_space
 from ..errors import Errors
 from ..readers.checks import is_text
 
@@ -36,7 +37,7 @@ class Failures:
     reasons: List[Tuple[str, str]] = field(default_factory=list)
 
     def add(self, name: str, reason: Any) -> None:
-        self.reasons.append((name, " ".join(str(reason).split()) or type(reason).__name__))
+        self.reasons.append((name, normalize_space(str(reason)) or type(reason).__name__))
 
     def __bool__(self) -> bool:
         return bool(self.reasons)

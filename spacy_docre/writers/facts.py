@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, Tuple
 
 from ..doc.names import entity_name_by_words
+from ..doc.text import normalize_space
 
 BASE_IRI = "http://example.org/docre/"
 
@@ -42,4 +43,4 @@ def read_sentences(record: Record, relation: Record) -> Iterator[str]:
     sents = record.get("sents") or [[0, len(record["text"])]]
     for number in relation.get("sentences", []):
         if number < len(sents):
-            yield " ".join(record["text"][slice(*sents[number])].split())
+            yield normalize_space(record["text"][slice(*sents[number])])

@@ -105,7 +105,7 @@ def test_cut_off_files_do_not_look_whole(corpus, path):
     try:
         docs = list(corpus.read(path, nlp=NLP, faults=faults))
     except ValueError as e:
-        assert "behind its first 1 documents" in str(e)
+        assert "after its first 1 documents" in str(e)
     else:
         assert len(docs) == 1 and faults.skipped_documents == 1 and str(file) in faults.messages[0]
 
