@@ -89,6 +89,7 @@ class Errors(metaclass=ErrorsWithCodes):
     R176 = "{path} is there already. Name another file, or replace it with --force."
     R177 = "--resume goes on with what is there and --force drops it: give one of them."
     R178 = "{package} is not installed, so its registered functions cannot be listed. Install it: in a checkout, `pip install -e .`"
+    R179 = "The pipeline writes no relations to {places}. It writes to: {written}."
 
     # Pipeline
     R201 = (
@@ -197,6 +198,7 @@ class Warnings(metaclass=ErrorsWithCodes):
         "its own in `doc._.docre_skipped`; this is said once."
     )
     RW17 = "{path}: not all of it could be used: {found}. `python -m spacy_docre convert` names each."
+    RW19 = "{path}: no document has the gold layers {layers} that `given` names, at {places}. If the files keep them under other names, say so: --places, or the reader's settings spans_key and span_cluster_prefix."
     RW18 = (
         "{n} of {total} gold relations have a label that the model does not know, so they count as missed: {n_labels} of "
         "{n_all} labels ({named}). Perhaps the corpus was converted without --rel-info."

@@ -81,7 +81,8 @@ def extract_cli(
         if journal is None:
             n_done = print_records(run(texts), min_score)
         else:
-            made_by, settings = identify(nlp, in_path), {"min_score": min_score, "base_iri": base_iri}
+            made_by = {**identify(nlp, in_path), "places": places}
+            settings = {"min_score": min_score, "base_iri": base_iri}
             if resume:
                 texts, again = read_twice(texts, in_path, lines)
                 if known := journal.check(again, made_by, settings):

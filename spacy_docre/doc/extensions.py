@@ -13,7 +13,7 @@ from .views import Entity, Relation, Triple, get_entities, get_relations, set_re
 
 def install_extensions(places: Places = DEFAULT) -> None:
     """Register the Doc extensions of some places."""
-    for attr in (GIVEN_ATTR, TITLE_ATTR, SKIPPED_ATTR):
+    for attr in (GIVEN_ATTR, TITLE_ATTR, SKIPPED_ATTR, places.relation_data):
         if not Doc.has_extension(attr):
             Doc.set_extension(attr, default=None)
     _install_view("relations", places.relations, _RelationsGetter(places), _RelationsSetter(places))

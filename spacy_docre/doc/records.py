@@ -63,9 +63,10 @@ def relation_record(
 
 
 def _register(places: Places) -> str:
-    """Register the Doc extension that holds relation data, unless it is there. RETURNS (str): Its name."""
+    """Register the Doc extension that holds relation data at places that no pipeline or `install_extensions` has named
+    yet. RETURNS (str): Its name."""
     if not Doc.has_extension(places.relation_data):
-        Doc.set_extension(places.relation_data, default=None)
+        Doc.set_extension(places.relation_data, default=None, force=True)  # another thread may have been faster
     return places.relation_data
 
 

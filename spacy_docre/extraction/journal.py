@@ -145,6 +145,8 @@ class Journal:
             self._refuse(f"it was made by {known.get('pipeline')}, and this is {made_by['pipeline']}")
         if known.get("weights") != made_by["weights"]:
             self._refuse(f"it was made by {made_by['pipeline']} with other weights or settings")
+        if known.get("places", "") != made_by.get("places", ""):  # version 0.1 had no places
+            self._refuse(f"it was made with --places {known.get('places') or 'of the pipeline'}")
 
     def _check_done(self, done: Done, texts: Iterable[Text]) -> None:
         total, names = done.total(), {name for name, _ in done}
@@ -192,8 +194,9 @@ def write_line(file: IO[str], record: Dict[str, Any]) -> None:
 
 def drop_weak(record: Record, min_score: float) -> Record:
     """Leave out the relations of a record that score less."""
-    relations = [relation for relation in record.get("relations", []) if relation["score"] >= min_score]
-    return {**record, "relations": relations}
+    if "relations" not in record:
+        return record
+    return {**record, "relations": [r for r in record["relations"] if r["score"] >= min_score]}
 
 
 def count_documents(n: int) -> str:

@@ -8,7 +8,7 @@ from spacy.tokens import Doc
 from spacy.util import ignore_error, raise_error
 
 from ..doc.notes import TITLE_ATTR
-from ..doc.places import Places
+from ..doc.places import Places, find_places
 from ..errors import Errors
 from ..finding import require_relations
 from ..writers.facts import Record
@@ -40,10 +40,14 @@ def extract(
     places (Optional[Places]): Where the layers are kept that are wanted; None: where the pipeline's relations are.
     progress (Callable): Wraps the outcomes, one for each text that is done or has failed, to show a progress bar.
     YIELDS (Record): A document as our JSONL has it, in order but for those tried again.
-    RAISES (ValueError): If the pipeline finds no relations.
+    RAISES (ValueError): If the pipeline finds no relations, or none at these places.
     """
     require_relations(nlp)
-    places = Places.of_pipeline(nlp) if places is None else places
+    written = find_places(nlp)
+    if places is None:
+        places = Places.of_pipeline(nlp)
+    elif places.relations not in [found.relations for found in written]:
+        raise ValueError(Errors.R179.format(places=places, written=", ".join(map(str, written))))
     for record in progress(_try_all(nlp, texts, failures, places, batch_size, n_process)):
         if record is not None:
             yield record

@@ -12,7 +12,9 @@ from torch import Tensor
 from ..arrays import Ints1d
 from ..batches import PairBatch
 from ..layers.encoded import EncodedBatch
-from .relation_head import Explains, Explanation, RelationHead
+
+# Until 0.3 heads may import from here what is in relation_head; better from spacy_docre.heads.
+from .relation_head import Explains, Explanation, RelationHead, RelationLoss  # noqa: F401
 from .torch_model import ModelInput, Scores, build_torch_model, get_module
 
 

@@ -80,7 +80,8 @@ def pack_component(name: str, component: Any, members: Members, packed: List[Pac
 
 def unpack_component(component: Any, folder: str, parts: Dict[str, Any], members: Members, path: Path) -> None:
     """Give a component its settings and weights back."""
-    component.cfg.update(json.loads(members[f"{folder}/cfg.json"]))
+    load_cfg = getattr(component, "load_cfg", component.cfg.update)
+    load_cfg(json.loads(members[f"{folder}/cfg.json"]))
     extras = {name: f"{folder}/{name}.json" for name in getattr(component, "extras", ())}
     if extras:
         component.set_extras({name: json.loads(members[m]) for name, m in extras.items() if m in members})

@@ -244,7 +244,7 @@ class DocrePipe(TrainablePipe):
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "DocrePipe":
         msg = srsly.msgpack_loads(bytes_data)
-        self._load_cfg(srsly.json_loads(msg["cfg"]))
+        self.load_cfg(srsly.json_loads(msg["cfg"]))
         self.set_extras({name: msg[name] for name in self.extras if name in msg and name not in exclude})
         util.from_bytes(bytes_data, {"vocab": self.vocab.from_bytes, "model": self._load_model}, exclude)
         return self
@@ -264,7 +264,7 @@ class DocrePipe(TrainablePipe):
                 (Path(path) / name).unlink(missing_ok=True)
 
     def from_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> "DocrePipe":
-        self._load_cfg(deserialize_config(Path(path) / "cfg"))
+        self.load_cfg(deserialize_config(Path(path) / "cfg"))
         names = [name for name in self.extras if (Path(path) / name).is_file() and name not in exclude]
         self.set_extras({name: srsly.read_msgpack(Path(path) / name) for name in names})
         deserialize: Dict[str, Callable[[Path], Any]] = {
@@ -274,7 +274,8 @@ class DocrePipe(TrainablePipe):
         util.from_disk(path, deserialize, exclude)
         return self
 
-    def _load_cfg(self, cfg: Dict[str, Any]) -> None:
+    def load_cfg(self, cfg: Dict[str, Any]) -> None:
+        """Take saved settings, those of earlier versions too."""
         self.cfg.update(cfg)
 
     def _load_model(self, data: bytes) -> None:

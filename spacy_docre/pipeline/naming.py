@@ -41,9 +41,6 @@ def rename_components(nlp: Language, prefix: str) -> None:
     for name in ours:
         nlp.rename_pipe(name, new[name])
     rename_in_training(nlp.config["training"], new)
-    initialized = nlp.config["initialize"].get("components", {})
-    for name in new.keys() & initialized.keys():
-        initialized[new[name]] = initialized.pop(name)
 
 
 def rename_upstream(config: Dict[str, Any], new: Dict[str, str]) -> None:
@@ -61,7 +58,6 @@ def rename_in_training(config: Dict[str, Any], new: Dict[str, str]) -> None:
     for key, value in config.items():
         if isinstance(value, dict):
             rename_in_training(value, new)
-        elif key in ("annotating_components", "frozen_components"):
-            config[key] = [new.get(name, name) for name in value]
-        elif key == "component":
-            config[key] = new.get(value, value)
+        elif key in ("annotating_components", "frozen_components", "component"):
+            # A variable such as ${vars.frozen} stays: what it names is not known here.
+            config[key] = [new.get(name, name) for name in value] if isinstance(value, list) else new.get(value, value)

@@ -123,9 +123,9 @@ class PhasedRelations(DocreRelations):
         if "phases" in extras:
             self.phases.from_dict(extras["phases"])
 
-    def _load_cfg(self, cfg: Dict[str, Any]) -> None:
+    def load_cfg(self, cfg: Dict[str, Any]) -> None:
         # Version 0.1 kept the phases among the settings.
         saved = dict(cfg)
         if "em" in saved:
             self.phases.from_dict(saved.pop("em"))
-        super()._load_cfg(saved)
+        super().load_cfg(saved)

@@ -6,7 +6,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from ..arrays import Floats1d
-from ..doc.copying import copy_layers
+from ..doc.layers import get_clusters, get_types, set_clusters
 from ..doc.places import Places
 from ..errors import Errors
 from ..finding import require_relations
@@ -24,8 +24,10 @@ def weigh_mentions(nlp: Language, doc: Doc, places: Optional[Places] = None) -> 
     RAISES (ValueError): If the head has no such weights.
     """
     relations, module = find_weighing(nlp)
-    if places is not None:
-        copy_layers(doc, places, Places.of(relations.cfg))
+    own = Places.of(relations.cfg)
+    if places is not None and places != own:
+        doc = doc.copy()  # so that the caller's has no second set of layers
+        set_clusters(doc, get_clusters(doc, places), get_types(doc, places), places=own)
     for _, pipe in nlp.pipeline:
         if isinstance(pipe, DocreTransformer):
             pipe(doc)
@@ -44,6 +46,6 @@ def find_weighing(nlp: Language) -> Tuple[Any, Any]:
     """
     relations = require_relations(nlp)
     module = getattr(relations, "module", None)
-    if getattr(module, "entity_pooling", "") != "attention":
+    if not getattr(module, "weighs_mentions", False):
         raise ValueError(Errors.R163.format(name=relations.name))
     return relations, module

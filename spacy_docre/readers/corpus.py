@@ -90,16 +90,20 @@ class DocreCorpus:
         require: Sequence[str] = (),
         places: Places = DEFAULT,
     ) -> None:
-        for layer in given:
-            check_choice("given", layer, LAYERS)
         for layer in require:
             check_choice("require", layer, HAS_LAYER)
-        wanted = set(given).union(*(IMPLIED.get(layer, ()) for layer in given))
         self.path = path
-        self.given = [layer for layer in LAYERS if layer in wanted]
+        self.give(given)
         self.limit = limit
         self.require = list(require)
         self.places = places
+
+    def give(self, given: Sequence[str]) -> None:
+        """Set the gold layers that predictions start from, with those that they imply."""
+        for layer in given:
+            check_choice("given", layer, LAYERS)
+        wanted = set(given).union(*(IMPLIED.get(layer, ()) for layer in given))
+        self.given = [layer for layer in LAYERS if layer in wanted]
 
     def __call__(self, nlp: Language) -> Iterator[Example]:
         """YIELDS (Example): Gold document as reference; as predicted its text, tokenised by the pipeline.
@@ -107,6 +111,7 @@ class DocreCorpus:
         RAISES (ValueError): If a path is missing, or no document is found there.
         """
         n_read = n_lost = n_yielded = 0
+        missing = {*self.given}
         for reference in self.read(nlp):
             n_read += 1
             if not all(HAS_LAYER[layer](reference, self.places) for layer in self.require):
@@ -118,18 +123,20 @@ class DocreCorpus:
                 n_found = len(get_mentions(predicted, find_places(nlp)[0]))
                 n_lost += len(get_mentions(reference, self.places)) - n_found
             n_yielded += 1
-            for places in find_places(nlp):
-                copy_layers(reference, self.places, places)
-            yield Example(predicted, reference)
+            missing.intersection_update(set(self.given).difference(predicted._.get(GIVEN_ATTR)))
+            yield Example(predicted, carry_to_pipeline(reference, self.places, nlp))
         if not n_read:
             raise ValueError(Errors.R107.format(path=self.path))
+        if missing and n_yielded:
+            layers = ", ".join(layer for layer in self.given if layer in missing)
+            warnings.warn(Warnings.RW19.format(path=self.path, layers=layers, places=self.places), stacklevel=2)
         if n_lost:
             warnings.warn(Warnings.RW08.format(n=n_lost), stacklevel=2)
 
     def read(self, nlp: Language) -> Iterator[Doc]:
         """YIELDS (Doc): Gold documents, file by file; those of a folder in alphabetical order."""
         if callable(self.path):
-            yield from self.path(nlp)
+            yield from (move_layers(doc, DEFAULT, self.places) for doc in self.path(nlp))
             return
         for path in find_files(self.path):
             if path.suffix == ".jsonl":
@@ -141,6 +148,10 @@ class DocreCorpus:
                 problem = str(e).rstrip(".") or type(e).__name__
                 raise ValueError(Errors.R120.format(path=path, problem=problem)) from None
             yield from docs
+
+    def read_for(self, nlp: Language) -> Iterator[Doc]:
+        """YIELDS (Doc): Gold documents, their layers also where the pipeline's components look for them."""
+        yield from (carry_to_pipeline(doc, self.places, nlp) for doc in self.read(nlp))
 
     def make_predicted(self, nlp: Language, reference: Doc) -> Doc:
         """Make the Doc that predictions start from: the text of a gold document with the given layers, which are
@@ -172,6 +183,16 @@ class DocreCorpus:
         kept = [i for i, spans in enumerate(given) if spans]
         labels = [types[i] for i in kept] if with_types else None
         set_clusters(predicted, [given[i] for i in kept], labels, places=places)
+
+
+def carry_to_pipeline(doc: Doc, places: Places, nlp: Language) -> Doc:
+    """Write the layers of a gold document to all places that the pipeline's components name.
+
+    RETURNS (Doc): The Doc itself.
+    """
+    for target in find_places(nlp):
+        copy_layers(doc, places, target)
+    return doc
 
 
 def find_files(paths: Optional[str]) -> List[Path]:

@@ -1,6 +1,7 @@
 """Run a pipeline over gold documents and score what it finds: what `nlp.evaluate` does, in constant memory."""
 
 from collections import Counter, deque
+from copy import copy
 from itertools import chain
 from pathlib import Path
 from timeit import default_timer as timer
@@ -102,7 +103,8 @@ def score_tasks(
     """
     found = {}
     for name, needed in TASKS.items():
-        reader = DocreCorpus(corpus.path, given=[*corpus.given, *needed], places=corpus.places)
+        reader = copy(corpus)
+        reader.give([*corpus.given, *needed])
         is_new = reader.given != corpus.given
         run = score(nlp, predict(nlp, reader(nlp), batch_size, progress)[0], **settings) if is_new else scores
         kept = (name, "evidence") if name == "relations" else (name,)
@@ -120,7 +122,7 @@ def read_known(nlp: Language, paths: Iterable[str], places: Places = DEFAULT) ->
     RETURNS (Dict[str, Any]): Settings for the scorers: `facts`, all of them and the model's, and `frequencies`: the
         model's, else sums over the paths, if each of them has some. Empty without paths.
     """
-    relations = find_relations(nlp)
+    relations, at = find_relations(nlp), Places.of_pipeline(nlp)
     cfg = getattr(relations, "cfg", {})
     facts: Set[Union[int, NamedFact]] = set(getattr(relations, "facts", None) or ())
     counts: List[Optional[Dict[str, int]]] = []
@@ -130,8 +132,8 @@ def read_known(nlp: Language, paths: Iterable[str], places: Places = DEFAULT) ->
             facts |= hashes
         else:
             counted = {}
-            docs = count_labels(DocreCorpus(path, places=places).read(nlp), counted, places)
-            facts |= collect_facts(docs, places)
+            docs = count_labels(DocreCorpus(path, places=places).read_for(nlp), counted, at)
+            facts |= collect_facts(docs, at)
         counts.append(counted)
     if not counts:
         return {}

@@ -9,13 +9,14 @@ from spacy.tokens import Doc
 from ..doc.layers import LAYERS
 from ..doc.places import DEFAULT, Places
 from ..doc.records import get_relation_data
+from ..doc.views import Triple
 from ..finding import require_relations
 from ..readers.corpus import DocreCorpus
+from ..scoring.counts import add_up, as_dict, compare
 
 FLOOR = 0.02  # a model's scores below count as 0
 STEPS = numpy.arange(1, 20) / 20
 
-Triple = Tuple[int, str, int]
 Votes = Dict[Triple, float]
 
 
@@ -72,9 +73,7 @@ def score_steps(docs: Sequence[Doc], votes: Sequence[Votes], top_k: int, places:
     lines: List[Any] = ["| min-score | P | R | F1 |", "|---:|---:|---:|---:|"]
     for step in STEPS:
         found = [choose(votes_of_doc, step, top_k).keys() for votes_of_doc in votes]
-        n_right = sum(len(right & triples) for right, triples in zip(gold, found))
-        n_found, n_gold = sum(map(len, found)), sum(map(len, gold))
-        p, r = n_right / max(n_found, 1), n_right / max(n_gold, 1)
-        f = 2 * n_right / max(n_found + n_gold, 1)
-        lines.append(f"| {step:.2f} | {100 * p:.2f} | {100 * r:.2f} | {100 * f:.2f} |")
+        counts = add_up({"": compare(triples, right)} for triples, right in zip(found, gold))
+        p, r, f = (100 * (score or 0.0) for score in as_dict(counts[""]).values())
+        lines.append(f"| {step:.2f} | {p:.2f} | {r:.2f} | {f:.2f} |")
     return "\n".join(lines)

@@ -24,6 +24,7 @@ import numpy
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
+from spacy.util import minibatch
 
 from ..doc.layers import has_clusters, has_mentions
 from ..doc.places import Places
@@ -98,8 +99,8 @@ def tune_thresholds(
     """
     search = _Search(nlp, given, mention_grid, cluster_grid, relation_grid)
     sums: Dict[Hashable, Counts] = {}
-    with search.restoring_settings():
-        for batch in progress(list(_batches(examples, batch_size))):
+    with search.reporting_all():
+        for batch in progress(list(minibatch(examples, batch_size))):
             sums = add_up(chain([sums], search.count(batch)))
     entity_cells: List[Cell] = list(product(search.tried_mentions, search.tried_clusters))
     scores: Dict[Cell, float] = {(*cell, r): f1(sums, "r", *cell, r) for cell in entity_cells for r in relation_grid}
@@ -118,13 +119,13 @@ class _Search:
     def __init__(
         self, nlp: Language, given: Collection[str], mention_grid: Grid, cluster_grid: Grid, relation_grid: Grid
     ) -> None:
-        def find(layer: str) -> Any:
-            return None if layer in given else find_component(nlp, f"docre_{layer}")
-
         self.nlp = nlp
-        self.places = Places.of_pipeline(nlp)
-        self.mentions, self.clusters, self.types = (find(layer) for layer in ("mentions", "clusters", "types"))
         self.relations = find_component(nlp, "docre_relations")
+        self.places: Places = self.relations.places
+        self.mentions, self.clusters, self.types = (
+            None if layer in given else find_component(nlp, f"docre_{layer}", self.places.settings)
+            for layer in ("mentions", "clusters", "types")
+        )
         self.pipes = [p for p in (self.mentions, self.clusters, self.types, self.relations) if p is not None]
         self.tried_mentions: Sequence[Optional[float]] = mention_grid if self.mentions else [None]
         self.tried_clusters: Sequence[Optional[float]] = cluster_grid if self.clusters else [None]
@@ -132,12 +133,10 @@ class _Search:
         self.judged: DefaultDict[Cell, List[Tuple[float, bool]]] = defaultdict(list)
 
     @contextlib.contextmanager
-    def restoring_settings(self) -> Iterator[None]:
-        """Let the relation component report all that any threshold keeps, and restore all settings at the end."""
+    def reporting_all(self) -> Iterator[None]:
+        """Let the relation component report all that any threshold keeps, for a while."""
         everything = {"threshold": min(self.relation_grid), "alpha": 0.5, "temperature": 1.0, "evidence_mass": 0.0}
-        with contextlib.ExitStack() as stack:
-            for pipe in self.pipes:
-                stack.enter_context(pipe.with_settings(**everything if pipe is self.relations else {}))
+        with self.relations.with_settings(**everything):
             yield
 
     def count(self, batch: List[Example]) -> Iterator[Tally]:
@@ -182,8 +181,8 @@ def encode_once(nlp: Language, examples: List[Example], pipes: Sequence[DocrePip
     YIELDS (List[Doc]): The predicted Docs.
     RAISES (ValueError): If a shared encoder is read and there is none.
     """
-    shared = any(pipe.listeners for pipe in pipes)
-    encoder = find_component(nlp, "docre_transformer") if shared else None
+    upstream = next((listener.upstream_name for pipe in pipes for listener in pipe.listeners), None)
+    encoder = None if upstream is None else find_component(nlp, "docre_transformer", name=upstream)
     names = [name for name, pipe in nlp.pipeline]
     before = names[: names.index(encoder.name if encoder is not None else pipes[-1].name)]
     with nlp.select_pipes(enable=before):
@@ -231,8 +230,8 @@ def _decodings(
     batch = pipe.make_batch(docs)
     scores = pipe.model.predict((docs, batch)) if len(batch) else {}
     for threshold in grid:
-        pipe.cfg["threshold"] = threshold
-        pipe.set_annotations(docs, pipe.decode(docs, batch, scores))
+        with pipe.with_settings(threshold=threshold):
+            pipe.set_annotations(docs, pipe.decode(docs, batch, scores))
         yield threshold
 
 
@@ -257,8 +256,11 @@ def threshold_settings(pipe: DocrePipe, threshold: float, temperature: float = 1
 
 def find_tuned(nlp: Language, result: TuningResult) -> List[Optional[DocrePipe]]:
     """Find the components whose thresholds were tuned, in the order of cells; None for given layers."""
+    settings = find_component(nlp, "docre_relations").places.settings
     tuned = zip(("mentions", "clusters", "relations"), result.best)
-    return [None if threshold is None else find_component(nlp, f"docre_{layer}") for layer, threshold in tuned]
+    return [
+        None if threshold is None else find_component(nlp, f"docre_{layer}", settings) for layer, threshold in tuned
+    ]
 
 
 def apply_thresholds(nlp: Language, result: TuningResult, temperature: float = 1.0) -> None:
@@ -272,14 +274,3 @@ def apply_thresholds(nlp: Language, result: TuningResult, temperature: float = 1
 
 def _has_own_scale(pipe: DocrePipe) -> bool:
     return pipe.model.attrs.get("threshold_class", True)
-
-
-def _batches(examples: Iterable[Example], size: int) -> Iterator[List[Example]]:
-    batch: List[Example] = []
-    for example in examples:
-        batch.append(example)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

@@ -16,6 +16,7 @@ from spacy_docre.doc.copying import move_layers
 from spacy_docre.doc.places import DEFAULT, Places
 from spacy_docre.pipeline.naming import rename_components
 from spacy_docre.readers.corpus import DocreCorpus
+from spacy_docre.scoring.evaluation import read_known
 from spacy_docre.writers.jsonl import doc_to_record
 from toy import make_doc, read_docs, write_docs
 
@@ -158,8 +159,39 @@ def test_a_renamed_corpus_is_the_same(files, expected, tmp_path, name, model):
 def test_extract_takes_what_lies_at_the_places(files, expected, tmp_path):
     command = COMMANDS["extract-jsonl"][0]
     assert run(files, tmp_path / "run", command, "-press", "", PREFIX) == expected("extract-jsonl")
-    _, written = run(files, tmp_path / "usual", command, "-press", "", "mentions=mentions")
-    assert not any(json.loads(line)["relations"] for line in written["out.jsonl"].splitlines())
+    args = [str(files / "texts.txt"), str(tmp_path / "out.jsonl"), "--model", str(files / "model-press")]
+    wrong = CliRunner().invoke(app, ["extract", *args, "--places", "mentions=mentions"])
+    assert wrong.exit_code == 1 and "R179" in wrong.stderr and "press_relations" in wrong.stderr
+
+
+@pytest.mark.parametrize("layer", ["mentions", "clusters", "relations"])
+def test_places_that_differ_in_one_name(files, tmp_path, layer):
+    """What is converted is all there, for commands and readers that name the same places."""
+    out, places = tmp_path / "out.spacy", f"{layer}=other"
+    done = CliRunner().invoke(app, ["convert", "jsonl", str(files / "lines.jsonl"), str(out), "--places", places])
+    assert done.exit_code == 0, done.output
+    counts = []
+    for corpus in (out, files / "lines.jsonl"):
+        args = [str(corpus), "--places", places, "--json", str(tmp_path / "stats.json")]
+        assert CliRunner().invoke(app, ["stats", *args]).exit_code == 0
+        counts.append(json.loads((tmp_path / "stats.json").read_text()))
+    assert counts[0] == counts[1]
+    assert [counts[0][key] for key in ("entities", "mentions", "facts")] == [2, 3, 1]
+
+
+def test_facts_at_the_models_own_places(files, tmp_path):
+    """Training data beside a renamed model may have the usual names or the model's."""
+    nlp = spacy.load(files / "model-press")
+    usual = read_known(nlp, [str(files / "train.spacy")])
+    assert usual["facts"] and usual == read_known(nlp, [str(files / "train-press.spacy")])
+
+
+def test_resume_with_other_places(files, tmp_path):
+    args = ["extract", str(files / "texts.txt"), str(tmp_path / "out.jsonl"), "--model", str(files / "model-press")]
+    assert CliRunner().invoke(app, args).exit_code == 0
+    assert "Nothing to resume" in CliRunner().invoke(app, [*args, "--resume"]).stderr
+    other = CliRunner().invoke(app, [*args, "--resume", "--places", PREFIX])
+    assert other.exit_code == 1 and "R174" in other.stderr and "--places" in other.stderr
 
 
 def test_a_prefix_or_names(files, tmp_path):

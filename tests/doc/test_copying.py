@@ -1,9 +1,19 @@
 """Layers carried from one place on a Doc to another."""
 
+from dataclasses import replace
+
 import pytest
 
-from spacy_docre.doc.copying import copy_layers
-from spacy_docre.doc.layers import get_clusters, get_mentions, get_types, has_clusters, has_mentions, set_clusters
+from spacy_docre.doc.copying import copy_layers, move_layers
+from spacy_docre.doc.layers import (
+    get_clusters,
+    get_mentions,
+    get_types,
+    has_clusters,
+    has_mentions,
+    set_clusters,
+    set_mentions,
+)
 from spacy_docre.doc.places import DEFAULT
 from spacy_docre.doc.records import get_relation_data, has_relations, set_relation_data
 from toy import ANN, make_doc
@@ -22,12 +32,30 @@ def test_all_layers_are_copied_and_stay_where_they_are(doc, other):
     assert contents(doc, other) == before == contents(doc, DEFAULT)
 
 
-def test_what_is_there_already_stays(doc, other):
-    set_clusters(doc, [[ANN]], ["X"], places=other)
-    set_relation_data(doc, [], other)
+@pytest.mark.parametrize("layer", ["mentions", "clusters", "relations"])
+def test_two_annotations_are_not_mixed(doc, other, layer):
+    """Where the target holds a layer of its own, the others stay away: relations would join other clusters."""
+    {
+        "mentions": lambda: set_mentions(doc, [ANN], places=other),
+        "clusters": lambda: set_clusters(doc, [[ANN]], ["X"], places=other),
+        "relations": lambda: set_relation_data(doc, [], other),
+    }[layer]()
+    before = contents(doc, other)
     copy_layers(doc, DEFAULT, other)
-    assert get_clusters(doc, other) == [[ANN]] and get_types(doc, other) == ["X"]
-    assert get_relation_data(doc, other) == [] and get_mentions(doc, other) == get_mentions(doc)
+    assert contents(doc, other) == before
+
+
+@pytest.mark.parametrize("layer", ["mentions", "clusters", "relations"])
+@pytest.mark.parametrize("carry", [copy_layers, move_layers])
+def test_a_name_that_both_share_stays(doc, other, layer, carry):
+    """Only what has another name is carried."""
+    target = replace(DEFAULT, **{layer: getattr(other, layer)})
+    before = contents(doc, DEFAULT)
+    carry(doc, DEFAULT, target)
+    assert contents(doc, target) == before
+    gone = carry is move_layers
+    assert (contents(doc, DEFAULT) == before) != gone
+    assert contents(move_layers(doc, target, DEFAULT), DEFAULT) == before
 
 
 @pytest.mark.parametrize("entities", [None, []])

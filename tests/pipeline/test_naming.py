@@ -49,3 +49,13 @@ def test_callbacks_and_labels_follow(tiny_encoder, sample_corpus, tmp_path):
     found = load_config(tmp_path / "press.cfg")
     assert found["training"]["before_update"]["component"] == "press_docre_relations"
     assert found["initialize"]["components"].keys() == {"press_docre_relations"}
+
+
+def test_variables_and_lists_in_the_training_config(tiny_config):
+    tiny_config["vars"]["frozen"] = ["docre_types"]
+    tiny_config["training"]["frozen_components"] = "${vars.frozen}"
+    nlp = load_model_from_config({**tiny_config, "initialize": {}}, auto_fill=True)
+    nlp.config["training"]["before_update"] = {"component": ["docre_types", "sentencizer"], "n": 1}
+    rename_components(nlp, "press")
+    assert nlp.config["training"]["frozen_components"] == "${vars.frozen}"
+    assert nlp.config["training"]["before_update"] == {"component": ["press_docre_types", "sentencizer"], "n": 1}

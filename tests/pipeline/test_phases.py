@@ -1,5 +1,6 @@
 """Heads that are trained by expectation maximisation: what a phase changes, who leads through them, what is saved."""
 
+import json
 from typing import Any, Dict, List
 
 import pytest
@@ -323,6 +324,12 @@ def test_phases_of_version_0_1_lie_in_the_settings(make_kmgre, tmp_path):
     del data["phases"]
     pipe.from_bytes(srsly.msgpack_dumps(data))
     assert pipe.phases.to_dict() == {**state, "M": 21} and "em" not in pipe.cfg
+    members, _ = pack_pipeline(nlp)
+    (member,) = [name for name in members if name.endswith(f"{RELATIONS}/cfg.json")]
+    members[member] = json.dumps({**json.loads(members[member]), "em": state}).encode()
+    del members[member.replace("cfg.json", "phases.json")]
+    pipe = unpack_pipeline(members, tmp_path).get_pipe(RELATIONS)
+    assert pipe.phases.to_dict() == state and "em" not in pipe.cfg
 
 
 def test_the_shared_encoder_can_be_taken_over(make_kmgre, sample_corpus):

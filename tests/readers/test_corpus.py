@@ -24,6 +24,8 @@ from spacy_docre.doc.places import DEFAULT, Places
 from spacy_docre.doc.records import get_relation_data, has_relations, relation_record, set_relation_data
 from spacy_docre.pipeline.naming import rename_components
 from spacy_docre.readers.corpus import DocreCorpus, create_docre_corpus, find_files
+from spacy_docre.readers.sources import create_jsonl
+from spacy_docre.writers.jsonl import write_jsonl
 
 NLP = spacy.blank("en")
 # spaCy's own tokenizer splits "Berg's" and "co-founder", and keeps "(U.S.)" apart from its brackets.
@@ -229,6 +231,24 @@ def other_files(sample_corpus, tmp_path):
         set_relation_data(doc, None)
         docs.append(doc)
     return save(tmp_path / "other.spacy", *docs)
+
+
+@pytest.mark.parametrize("block", [False, True])
+def test_jsonl_and_reader_blocks_come_to_the_places(tmp_path, block):
+    """Formats without places of their own are read as if they had the corpus's."""
+    write_jsonl([gold()], tmp_path / "a.jsonl")
+    path = str(tmp_path / "a.jsonl")
+    source = create_jsonl(path) if block else path
+    (eg,) = create_docre_corpus(source, given=["types"], **IN_FILES)(NLP)
+    assert len(get_clusters(eg.predicted)) == 3
+    (eg,) = create_docre_corpus(source, given=["types"], spans_key="other")(NLP)
+    assert len(get_clusters(eg.predicted)) == 3 and len(get_mentions(eg.predicted)) > 3
+
+
+def test_given_layers_that_no_document_has(tmp_path, other_files):
+    """Such as those that the files keep under other names."""
+    with pytest.warns(UserWarning, match="RW19.*types.*spans_key"):
+        assert read(other_files, given=["types"])
 
 
 def everything(doc, places):

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from spacy_docre.cli import app
 from spacy_docre.doc.layers import get_clusters, get_types, set_clusters
 from spacy_docre.finding import find_component
+from spacy_docre.pipeline.naming import rename_components
 from spacy_docre.readers.corpus import create_docre_corpus
 from spacy_docre.scoring.calibration import calibration_error, logit
 from spacy_docre.training.tuning import calibrate, current_threshold, tune_thresholds
@@ -78,6 +79,22 @@ def test_given_layers_are_not_tuned(alone, make_nlp, sample_corpus):
         assert cell[:2] == (None, None)
         assert nlp.evaluate(list(reader(nlp)))["relations_f"] == pytest.approx(found)
     assert result.relations[result.best] == max(result.relations.values()) > 0
+
+
+def test_of_two_sets_of_components_one_is_tuned(make_nlp, sample_corpus, tmp_path):
+    """The last relation component with the components and the encoder that belong to it, in whatever order."""
+    nlp = make_nlp()
+    reader = create_docre_corpus(sample_corpus["train"], limit=3)
+    train(nlp, list(reader(nlp)), steps=20)
+    grids = {"mention_grid": (0.3, 0.5), "cluster_grid": (0.5,), "relation_grid": (0.2, 0.4)}
+    alone = tune_thresholds(nlp, reader(nlp), **grids)
+    nlp.to_disk(tmp_path / "model")
+    other = spacy.load(tmp_path / "model")
+    other.get_pipe("docre_mentions").cfg["max_span_length"] = 1
+    rename_components(other, "press")
+    for name in ("transformer", "mentions", "clusters", "types", "relations"):
+        nlp.add_pipe(f"press_docre_{name}", source=other, before="docre_relations")
+    assert tune_thresholds(nlp, reader(nlp), **grids) == alone
 
 
 def test_missing_component_is_named(make_nlp):

@@ -129,6 +129,11 @@ class RsmanHead(nn.Module):
         scores = widen(self.score(mentions))
         return (scores - segment_logsumexp(scores, owner, n_entities)[owner]).exp()
 
+    @property
+    def weighs_mentions(self) -> bool:
+        """RETURNS (bool): Whether `mention_weights` has weights to give."""
+        return self.entity_pooling == "attention"
+
     @torch.no_grad()
     def mention_weights(self, encoded: EncodedBatch, entities: EntityBatch) -> Tensor:
         """Compute alpha of each mention and column of the logits, for heatmaps such as the paper's figure 5. Shape
