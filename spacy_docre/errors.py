@@ -198,11 +198,11 @@ class Warnings(metaclass=ErrorsWithCodes):
         "its own in `doc._.docre_skipped`; this is said once."
     )
     RW17 = "{path}: not all of it could be used: {found}. `python -m spacy_docre convert` names each."
-    RW19 = "{path}: no document has the gold layers {layers} that `given` names, at {places}. If the files keep them under other names, say so: --places, or the reader's settings spans_key and span_cluster_prefix."
     RW18 = (
         "{n} of {total} gold relations have a label that the model does not know, so they count as missed: {n_labels} of "
         "{n_all} labels ({named}). Perhaps the corpus was converted without --rel-info."
     )
+    RW19 = "{path}: no document has the gold layers {layers} that `given` names, at {places}. If the files keep them under other names, say so: --places, or the reader's settings spans_key and span_cluster_prefix."
 
 
 def check(setting: str, ok: bool, expected: str, value: Any, where: str = "") -> None:

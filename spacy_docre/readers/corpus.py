@@ -111,7 +111,7 @@ class DocreCorpus:
         RAISES (ValueError): If a path is missing, or no document is found there.
         """
         n_read = n_lost = n_yielded = 0
-        missing = {*self.given}
+        missing = {*self.given} - {"tokens", "sents"}
         for reference in self.read(nlp):
             n_read += 1
             if not all(HAS_LAYER[layer](reference, self.places) for layer in self.require):
