@@ -18,6 +18,7 @@ from thinc.api import Model, Optimizer
 from torch import Tensor
 
 from ..doc.places import Places
+from ..doc.sentences import has_sentences
 from ..errors import Errors, Warnings, check_number
 from ..layers.encoded import DocEncoding
 from ..models.torch_model import ModelInput, Scores, differentiate, get_module
@@ -337,6 +338,6 @@ def warn_missing(pipe: DocrePipe, n: int, what: str) -> None:
 
 def warn_unsplit(pipe: DocrePipe, docs: Sequence[Doc]) -> None:
     """Warn once that documents have no sentence boundaries."""
-    n = sum(len(doc) > 1 and not doc.has_annotation("SENT_START") for doc in docs)
+    n = sum(len(doc) > 1 and not has_sentences(doc) for doc in docs)
     if n:
         pipe.warn_once(Warnings.RW01.format(name=pipe.name, n=n))

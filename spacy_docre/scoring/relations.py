@@ -10,6 +10,7 @@ from spacy.training import Example
 from ..doc.align import check_same_text
 from ..doc.places import Places
 from ..doc.records import has_relations
+from ..doc.sentences import has_sentences, sentence_starts
 from ..doc.sets import (
     Cluster,
     EntityTriple,
@@ -120,8 +121,8 @@ def count_relations(example: Example, places: Places, facts: Optional[Facts], by
         known = sum(is_known(facts, text, head, label, tail) for (head, _), label, (tail, _) in hits)
         # Known facts leave precision, while recall stays that of all relations, as DocRED has it.
         tally["relations_ign_f"] = Counts(len(hits) - known, len(pred) - known, len(hits), len(gold))
-    if reference.has_annotation("SENT_START"):
-        starts = [sent.start_char for sent in reference.sents]
+    if has_sentences(reference):
+        starts = sentence_starts(reference)
         found = {(_forgive_untyped(t, any_type), s) for t, s in _evidence(pred_support, starts)}
         unknown = {t for t, sents in gold_support.items() if not sents}
         tally["evidence_f"] = compare({(t, s) for t, s in found if t not in unknown}, _evidence(gold_support, starts))
@@ -181,8 +182,8 @@ def _cuts(reference: Doc, by_label: Dict[str, str]) -> Dict[str, Callable[[Entit
     cuts: Dict[str, Callable[[EntityTriple], bool]] = {
         name: partial(_fits_counts, rule) for name, rule in MENTION_CUTS.items()
     }
-    if reference.has_annotation("SENT_START"):
-        starts = [sent.start_char for sent in reference.sents]
+    if has_sentences(reference):
+        starts = sentence_starts(reference)
         cuts["intra"] = partial(_is_within_sentence, starts)
         cuts["inter"] = lambda t: not _is_within_sentence(starts, t)
     for name in LABEL_CUTS if by_label else ():
