@@ -13,7 +13,7 @@ from spacy.language import Language
 from tqdm import tqdm
 
 from ..doc.layers import LAYERS
-from ..doc.text import normalize_space
+from ..doc.names import normalize_space
 from ..errors import Errors
 
 app = typer.Typer(

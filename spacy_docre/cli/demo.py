@@ -7,9 +7,9 @@ import typer
 from spacy.tokens import Doc
 from wasabi import table
 
+from ..doc.names import normalize_space
 from ..doc.places import DEFAULT, Places
 from ..doc.sentences import has_sentences, number_by_start
-from ..doc.text import normalize_space
 from ..doc.views import get_entities, get_relations
 from ._util import MODEL_OPTION, app, load_pipeline, one_line_errors
 

@@ -13,10 +13,10 @@ import srsly
 from spacy.strings import get_string_id
 from spacy.tokens import Doc
 
+from ..doc.names import normalize_space
 from ..doc.places import DEFAULT, Places
 from ..doc.records import get_relation_data
 from ..doc.sets import Cluster, triple_set
-from ..doc.text import normalize_space
 from ..errors import Errors
 
 NamedFact = Tuple[str, str, str]  # head name, relation label, tail name

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, Tuple
 
-from ..doc.names import entity_name_by_words
-from ..doc.text import normalize_space
+from ..doc.names import entity_name_by_words, normalize_space
 
 BASE_IRI = "http://example.org/docre/"
 
