@@ -154,7 +154,7 @@ def find_entry(entries: List[Entry], name: str) -> Entry:
     names = [entry.name for entry in entries]
     close = process.extract(name, names, scorer=fuzz.WRatio, processor=utils.default_process, score_cutoff=60, limit=3)
     options = ", ".join([match for match, *_ in close] or names)
-    raise ValueError(Errors.R305.format(what="component or registered function", value=name, options=options))
+    raise ValueError(Errors.R179.format(value=name, options=options))
 
 
 # Markdown

@@ -85,7 +85,7 @@ def test_one_entry_is_a_part_of_the_page(entry):
 )
 def test_unknown_name(name, close):
     done = run(name)
-    assert done.exit_code == 1 and "R305" in done.stderr and done.stderr.count("\n") == 1
+    assert done.exit_code == 1 and "R179" in done.stderr and done.stderr.count("\n") == 1
     assert close in done.stderr and (name == "???" or "docre_mentions" not in done.stderr)
 
 
