@@ -33,7 +33,7 @@ FLOORS: Dict[str, Set[str]] = {
     "__init__": {"about", "visual", *GROUND},
     "losses": BASIS,
     "layers": BASIS,
-    "textbook": set(),
+    "textbook": {"models", "layers", "losses", *BASIS},
     "models": {"layers", "losses", *BASIS},
     "heads": {"models", "layers", *BASIS},
     "readers": GROUND,

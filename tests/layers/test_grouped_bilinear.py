@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from spacy_docre import textbook
 from spacy_docre.layers.grouped_bilinear import GroupedBilinear
+from spacy_docre.textbook import forms
 
 
 def slow_logits(head, tail, module):
@@ -21,7 +21,7 @@ def slow_logits(head, tail, module):
 def test_textbook_form_equals_slow_twin():
     module = make()
     head, tail = draw_pairs(5)
-    found = textbook.grouped_bilinear(head, tail, module.weight, module.bias, block_size=4)
+    found = forms.grouped_bilinear(head, tail, module.weight, module.bias, block_size=4)
     assert torch.allclose(found, slow_logits(head, tail, module), atol=1e-9)
 
 
@@ -42,7 +42,7 @@ def test_equals_the_textbook(dtype, block_size, n_pairs, max_pair_items):
     head, tail = draw_pairs(n_pairs, dtype=dtype)
     out = module(head, tail)
     assert out.dtype == dtype
-    expected = textbook.grouped_bilinear(head, tail, module.weight, module.bias, block_size=block_size)
+    expected = forms.grouped_bilinear(head, tail, module.weight, module.bias, block_size=block_size)
     assert torch.allclose(out, expected, atol=1e-5)
     d_out = torch.randn(n_pairs, 3, dtype=dtype)
     inputs = [head, tail, module.weight, module.bias]

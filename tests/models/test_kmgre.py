@@ -6,9 +6,9 @@ import numpy
 import pytest
 import torch
 
-from spacy_docre import textbook
 from spacy_docre.layers.pairs import list_mention_pairs
 from spacy_docre.models.heads.kmgre import build_kmgre_head, configure_losses
+from spacy_docre.textbook import forms
 from toy import list_rows
 
 from .kmgre_twin import (
@@ -65,7 +65,7 @@ def test_textbook_form_equals_the_twin():
     _, *mentions = map(torch.as_tensor, list_mention_pairs(batch))
     pieces = torch.as_tensor(batch.entities.mentions.start + 1)  # behind the special piece
     linear = scorer.linear.weight, scorer.linear.bias
-    found = textbook.mention_pair_scores(encoded.hidden[0], attention, pieces, *mentions, *linear)
+    found = forms.mention_pair_scores(encoded.hidden[0], attention, pieces, *mentions, *linear)
     assert numpy.allclose(list_rows(found), sum(twin_scores(scorer, encoded, doc), []))
     assert torch.allclose(found, scorer(encoded, batch.entities, *list_mention_pairs(batch)[1:]))
 

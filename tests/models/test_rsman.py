@@ -9,10 +9,10 @@ import pytest
 import torch
 from spacy.training.initialize import init_nlp
 
-from spacy_docre import textbook
 from spacy_docre.layers.encoded import join_encodings
 from spacy_docre.models.heads.rsman import ENTITY_POOLINGS, SCORES, build_rsman_head, classify_pairs
 from spacy_docre.models.losses import configure_binary_cross_entropy
+from spacy_docre.textbook import forms
 from toy import encode_at_random, lay_windows, list_rows, pair_up
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -120,7 +120,7 @@ def test_pairs_are_classified_as_the_textbook_has_it():
     """Pairs of two documents, in any order, with entity vectors of each relation."""
     batch = make_batch(ONE, TWO, pairs=[(4, 3), (0, 2), (3, 4), (2, 1)])
     entities, weight = torch.randn(N_OUT, 5, REDUCED).double(), torch.randn(N_OUT, REDUCED, REDUCED).double()
-    expected = textbook.classify_pairs(entities, weight, torch.as_tensor(batch.head), torch.as_tensor(batch.tail))
+    expected = forms.classify_pairs(entities, weight, torch.as_tensor(batch.head), torch.as_tensor(batch.tail))
     assert torch.allclose(classify_pairs(entities, weight, batch, 2**10), expected, atol=1e-9)
 
 
