@@ -14,8 +14,8 @@ from ..errors import Errors
 from ..readers.docred import read_docred, read_rel_info
 from ..readers.faults import Faults
 from ..readers.jsonl import read_jsonl
-from ._util import one_line_errors
-from .convert import convert, convert_docs
+from ._util import convert_docs, one_line_errors
+from .convert import convert
 
 FOLDER = typer.Argument(
     ..., metavar="IN", help="Folder with Re-DocRED (see below), or with *train.jsonl and *dev.jsonl."
