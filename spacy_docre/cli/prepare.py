@@ -45,7 +45,10 @@ def convert_folder(in_path: Path = FOLDER, out_path: Path = OUT_DIR) -> None:
 
 
 def convert_redocred(in_path: Path, out_path: Path) -> Dict[str, str]:
-    """RETURNS (Dict[str, str]): Identifier of each relation label in rel_info.json."""
+    """Write the corpora of a folder with Re-DocRED.
+
+    RETURNS (Dict[str, str]): Identifier of each relation label in rel_info.json.
+    """
     names = read_rel_info(in_path / "docred" / "rel_info.json")
     for name in ("train", "dev"):
         paths = [in_path / "redocred" / f"{name}.json"]
@@ -58,7 +61,11 @@ def convert_redocred(in_path: Path, out_path: Path) -> Dict[str, str]:
 
 
 def convert_own(in_path: Path, out_path: Path) -> Dict[str, str]:
-    """RETURNS (Dict[str, str]): Identifier of each relation label of the documents."""
+    """Write the corpora of a folder with our JSONL.
+
+    RETURNS (Dict[str, str]): Identifier of each relation label of the documents.
+    RAISES (ValueError): If the files for training or dev are missing, or a label has two identifiers.
+    """
     found: Set[Tuple[str, str]] = set()
 
     def collect(docs: Iterable[Doc]) -> Iterator[Doc]:
