@@ -20,7 +20,7 @@ from . import forms
 # A layer, its textbook form (both: inputs -> output), and inputs that need a gradient.
 Case = Tuple[Callable[..., Tensor], Callable[..., Tensor], List[Tensor]]
 
-N_DOCS, N_ENTITIES, N_PIECES, WIDTH, BLOCK, N_RELATIONS = 4, 20, 250, 768, 64, 97
+N_DOCS, N_ENTITIES, N_PIECES, WIDTH, N_HEADS, BLOCK, N_RELATIONS = 4, 20, 250, 768, 12, 64, 97
 
 
 def grouped_bilinear() -> Case:
@@ -86,18 +86,30 @@ def relation_specific_entities() -> Case:
     return layer, slow, [torch.randn(N_RELATIONS, n, width, requires_grad=True)]
 
 
+def spread_mentions() -> EntityBatch:
+    """Spread two mentions of each entity over the pieces of its document, each one piece long.
+
+    With 2 entities and 10 pieces in a document:
+
+        mentions.start    0 3 6 9   0 3 6 9
+        mentions.doc      0 0 0 0   1 1 1 1
+        entity            0 0 1 1   2 2 3 3
+    """
+    start = numpy.linspace(0, N_PIECES - 1, 2 * N_ENTITIES).astype("int64")
+    number = numpy.arange(N_DOCS * len(start))
+    mentions = SpanBatch(number // len(start), numpy.tile(start, N_DOCS), numpy.tile(start + 1, N_DOCS))
+    return EntityBatch(mentions, number // 2, mentions.doc[::2], mentions.doc[::2], mentions.doc)
+
+
 def mention_pairs() -> Case:
-    """KMGRE's scores of mention pairs."""
-    n_heads, n_mentions = 12, 2 * N_ENTITIES
+    """KMGRE's scores of the mention pairs of different entities."""
     pieces, first, last = numpy.arange(N_PIECES), numpy.asarray([0]), numpy.asarray([N_PIECES])
     doc = DocWindows(pieces, pieces + 1, first, last, numpy.zeros(N_PIECES, dtype="int64"), last, 0)
-    start = numpy.linspace(0, N_PIECES - 1, n_mentions).astype("int64")
-    number = numpy.arange(N_DOCS * n_mentions)
-    mentions = SpanBatch(number // n_mentions, numpy.tile(start, N_DOCS), numpy.tile(start + 1, N_DOCS))
-    entities = EntityBatch(mentions, number // 2, mentions.doc[::2], mentions.doc[::2], mentions.doc)
-    head, tail = numpy.nonzero((mentions.doc[:, None] == mentions.doc) & (entities.entity[:, None] != entities.entity))
+    entities = spread_mentions()
+    docs, number = entities.mentions.doc, entities.entity
+    head, tail = numpy.nonzero((docs[:, None] == docs) & (number[:, None] != number))
     scorer = MentionPairScorer(WIDTH, N_RELATIONS, mention_pooling="mean", dropout=0.0)
-    pieces_of_doc, n = torch.as_tensor(start), len(head) // N_DOCS
+    start, n = torch.as_tensor(entities.mentions.start[docs == 0]), len(head) // N_DOCS
     one, other = (torch.as_tensor(rows[:n]) for rows in (head, tail))  # the same in each document
 
     def layer(hidden: Tensor, queries: Tensor, keys: Tensor) -> Tensor:
@@ -107,12 +119,10 @@ def mention_pairs() -> Case:
     def slow(hidden: Tensor, queries: Tensor, keys: Tensor) -> Tensor:
         attention = (queries @ keys.transpose(2, 3) / queries.shape[-1] ** 0.5).softmax(-1)
         weight, bias = scorer.linear.weight, scorer.linear.bias
-        of_docs = (
-            forms.mention_pair_scores(h, a, pieces_of_doc, one, other, weight, bias) for h, a in zip(hidden, attention)
-        )
+        of_docs = (forms.mention_pair_scores(h, a, start, one, other, weight, bias) for h, a in zip(hidden, attention))
         return torch.cat(list(of_docs))
 
-    shapes = [(N_DOCS, N_PIECES, WIDTH), *[(N_DOCS, n_heads, N_PIECES, WIDTH // n_heads)] * 2]
+    shapes = [(N_DOCS, N_PIECES, WIDTH), *[(N_DOCS, N_HEADS, N_PIECES, WIDTH // N_HEADS)] * 2]
     return layer, slow, [torch.randn(*shape, requires_grad=True) for shape in shapes]
 
 
