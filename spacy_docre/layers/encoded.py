@@ -1,4 +1,4 @@
-"""What the encoder hands to the heads: padded windows, and where each token lies in them."""
+"""The encoder output of a batch of documents, and the part of it that is kept on each Doc."""
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property

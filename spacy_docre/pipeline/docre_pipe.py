@@ -26,7 +26,7 @@ from ..models.transformer.listener import DocreListener, output_key
 from ..models.transformer.stock import AdoptedListener
 from .batching import batch_by_items, pipe_batches
 
-Batch = Any  # one of the batches of ty
+Batch = Any  # one of the data classes of batches.py
 Gold = Tuple[Any, ...]  # arguments of the loss after the scores
 Gradient = Dict[str, Optional[Tensor]]  # of each score
 

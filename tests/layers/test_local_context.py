@@ -1,4 +1,4 @@
-"""Localized context pooling against a twin written in loops from the rules of DESIGN.md, section 2."""
+"""Localized context pooling, inside the windows of long documents, against a twin in loops."""
 
 import math
 from dataclasses import dataclass
