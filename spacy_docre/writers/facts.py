@@ -1,4 +1,4 @@
-"""What a file of facts needs of a record: names, types and sentences."""
+"""Names, types and sentences of a record, for the files that list facts."""
 
 from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, Tuple
