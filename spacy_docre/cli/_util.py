@@ -53,12 +53,20 @@ PLACES = typer.Option(
     "mentions=KEY,clusters=PREFIX,relations=ATTR,entities=ATTR.",
 )
 REL_INFO = typer.Option(None, "--rel-info", help="JSON object from relation id to readable name.")
-JSON = typer.Option(None, "--json", metavar="OUT", help="Write all figures to this file.")
-SEED = typer.Option(0, "--seed", min=0, help="What is drawn at random: the same seed draws the same.")
 LIMIT = typer.Option(0, "--limit", min=0, help="Number of documents; 0 for all.")
 BATCH_SIZE = typer.Option(None, "--batch-size", min=1, help="Documents in a batch; the pipeline's own by default.")
 BATCH_SIZE_16 = typer.Option(16, "--batch-size", min=1, help="Documents in a batch.")
 GPU_ID = typer.Option(-1, "--gpu-id", "-g", help="GPU to use; -1 for the CPU.")
+
+
+def json_option(what: str) -> Any:
+    """Make the option --json of a command that prints some of what it finds."""
+    return typer.Option(None, "--json", metavar="OUT", help=f"Write all {what} to this file.")
+
+
+def seed_option(what: str) -> Any:
+    """Make the option --seed of a command that draws at random."""
+    return typer.Option(0, "--seed", min=0, help=f"Draws {what}: the same seed, the same draw.")
 
 
 def split_names(names: str) -> List[str]:
