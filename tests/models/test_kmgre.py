@@ -9,7 +9,7 @@ import torch
 from spacy_docre.layers.pairs import list_mention_pairs
 from spacy_docre.models.heads.kmgre import build_kmgre_head, configure_losses
 from spacy_docre.textbook import forms
-from toy import list_rows
+from toy import attention_rows, list_rows
 
 from .kmgre_twin import (
     ALONE,
@@ -61,7 +61,7 @@ def test_textbook_form_equals_the_twin():
     """On mentions of one piece, in one window."""
     doc = ([1] * 5, [(0, 5)], [[(0, 1), (3, 4)], [(1, 2)], [(4, 5)]])
     encoded, batch, scorer = encode(doc), make_batch(doc), make_head().extractor
-    attention = encoded.attention_rows(numpy.arange(7)[None])[0]
+    attention = attention_rows(encoded)[0]
     _, *mentions = map(torch.as_tensor, list_mention_pairs(batch))
     pieces = torch.as_tensor(batch.entities.mentions.start + 1)  # behind the special piece
     linear = scorer.linear.weight, scorer.linear.bias

@@ -13,7 +13,7 @@ from spacy_docre.layers.encoded import join_encodings
 from spacy_docre.models.heads.rsman import ENTITY_POOLINGS, SCORES, build_rsman_head, classify_pairs
 from spacy_docre.models.losses import configure_binary_cross_entropy
 from spacy_docre.textbook import forms
-from toy import encode_at_random, lay_windows, list_rows, pair_up
+from toy import encode_at_random, lay_windows, list_rows, pair_up, with_planes
 
 ROOT = Path(__file__).resolve().parents[2]
 WIDTH, REDUCED, PROTOTYPE, N_OUT = 8, 5, 6, 4
@@ -186,7 +186,7 @@ def test_gradients(pooling, score):
     names, parameters = zip(*module.named_parameters())
 
     def run(hidden, *values):
-        encoded = leaves.with_planes(hidden=hidden)
+        encoded = with_planes(leaves, hidden=hidden)
         return torch.func.functional_call(module, dict(zip(names, values)), (encoded, batch))["logits"]
 
     assert torch.autograd.gradcheck(run, (leaves.hidden, *parameters), fast_mode=True)
