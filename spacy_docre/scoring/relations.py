@@ -63,7 +63,7 @@ def score_relations(
     frequencies (Optional[Dict[str, int]]): How often the training data have each label, see `cut_by_frequency`.
         Without them these cuts are None.
     bootstrap, seed (int): Draws of documents for confidence intervals, 0 for none, and where they start.
-    cfg (Any): Settings of the component: `spans_key`, `span_cluster_prefix`, `relations_attr` say where layers are kept.
+    cfg (Any): Settings of the component: `spans_key`, `span_cluster_prefix`, `relations_attr` say where layers lie.
     RETURNS (Dict[str, Any]): relations_p/r/f and relations_ign_f (strict), relations_untyped_p/r/f (clusters and label
         only), relations_f_m1, _m2, _m2_rsman, _intra, _inter, _head, _mid, _tail (strict F of a cut),
         relations_per_type (label to its strict p, r and f), evidence_p/r/f. None where there was nothing to find and
