@@ -56,7 +56,7 @@ def test_range_max_equals_a_loop(case):
     for (first, last), found in zip(ranges.tolist(), out.tolist()):
         expected = [max(column) for column in zip(*rows[first:last].tolist())] if last > first else [0.0] * len(found)
         assert found == expected
-    if len(rows):  # the textbook form takes documents with pieces
+    if len(rows):  # the textbook form, which masks pieces instead of a loop, takes documents with pieces
         in_one = torch.zeros(len(ranges), dtype=torch.long)
         assert torch.equal(forms.max_between(rows[None], in_one, *ranges.T), out)
 

@@ -58,7 +58,7 @@ def test_scores_of_mention_pairs(doc, pooling, attention, scorer):
 
 
 def test_textbook_form_equals_the_twin():
-    """On mentions of one piece, in one window."""
+    """On mentions of one piece, in one window; the twin knows longer ones, too."""
     doc = ([1] * 5, [(0, 5)], [[(0, 1), (3, 4)], [(1, 2)], [(4, 5)]])
     encoded, batch, scorer = encode(doc), make_batch(doc), make_head().extractor
     attention = attention_rows(encoded)[0]
