@@ -1,4 +1,4 @@
-"""The grouped bilinear classifier against its textbook form (PEMSCL eq. 14-15), which needs no twin: it is that plain."""
+"""The grouped bilinear classifier against its textbook form (PEMSCL eq. 14-15), plain enough to need no twin."""
 
 import math
 

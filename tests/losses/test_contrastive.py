@@ -26,8 +26,8 @@ def draw(n=N_PAIRS):
 
 
 def slow_loss(head, tail, gold, tau, form):
-    """Eq. 8 as printed ("in") or with the mean outside the logarithm ("out"), eq. 9, eq. 10, in loops: the textbook form
-    takes logarithms of masked sums at once."""
+    """Eq. 8 as printed ("in") or with the mean outside the logarithm ("out"), eq. 9, eq. 10, in loops: the textbook
+    form takes logarithms of masked sums at once."""
     vectors = []
     for groups in zip(head.tolist(), tail.tolist()):
         x = [a * b for h, t in zip(*groups) for a in h for b in t]
