@@ -155,7 +155,7 @@ class DocreClusters(DocrePipe):
         return batch, (numpy.concatenate(gold), batch.mentions.doc[batch.first])
 
     def score_pairs(self, docs: Sequence[Doc], batch: MentionPairBatch, scores: Scores) -> Floats1d:
-        """RETURNS (Floats1d): Probability of each pair."""
+        """Turn logits into the probability of each pair."""
         return scores["logits"].sigmoid().double().cpu().numpy() if scores else numpy.zeros(len(batch))
 
     def decode(self, docs: Sequence[Doc], batch: MentionPairBatch, scores: Scores) -> List[Clusters]:

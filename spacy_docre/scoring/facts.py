@@ -98,7 +98,7 @@ def read_facts(path: Union[str, Path]) -> Tuple[Set[int], Optional[Dict[str, int
 
 
 def facts_to_data(facts: Facts, frequencies: Optional[Dict[str, int]]) -> Dict[str, Any]:
-    """RETURNS (Dict[str, Any]): Contents of a file of facts."""
+    """Write facts as the contents of a file."""
     hashes = sorted({fact if isinstance(fact, int) else hash_fact(fact) for fact in facts})
     return {"format": FORMAT, "hashes": hashes, "frequencies": frequencies}
 

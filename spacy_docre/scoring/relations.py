@@ -143,7 +143,7 @@ def count_above(example: Example, places: Places, thresholds: Sequence[float]) -
 
 
 def find_untyped(reference: Doc, places: Places) -> Set[Cluster]:
-    """RETURNS (Set[Cluster]): Gold entities without a type, which accept any."""
+    """Find the gold entities without a type, which accept any."""
     return {cluster for cluster, label in entity_list(reference, places) if not label}
 
 
