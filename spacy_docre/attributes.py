@@ -58,39 +58,3 @@ def install_extensions(
 ) -> None:
     """Register the Doc extensions of some names; see `spacy_docre.doc.extensions`."""
     extensions.install_extensions(Places(clusters=prefix, relations=relations_attr, entities=entities_attr))
-
-
-__all__ = [
-    "CLUSTER_PREFIX",
-    "DATA_SUFFIX",
-    "ENTITIES_ATTR",
-    "GIVEN_ATTR",
-    "LAYERS",
-    "MENTIONS_KEY",
-    "RELATIONS_ATTR",
-    "SKIPPED_ATTR",
-    "TITLE_ATTR",
-    "Triple",
-    "cluster_keys",
-    "get_clusters",
-    "get_entities",
-    "get_mentions",
-    "get_relation_data",
-    "get_relations",
-    "get_sentences",
-    "get_title",
-    "get_types",
-    "has_clusters",
-    "has_mentions",
-    "has_relations",
-    "has_types",
-    "install_extensions",
-    "is_given",
-    "note_skipped",
-    "relation_record",
-    "set_clusters",
-    "set_mentions",
-    "set_relation_data",
-    "set_relations",
-    "sort_clusters",
-]

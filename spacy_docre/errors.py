@@ -90,6 +90,7 @@ class Errors(metaclass=ErrorsWithCodes):
     R177 = "--resume goes on with what is there and --force drops it: give one of them."
     R178 = "{package} is not installed, so its registered functions cannot be listed. Install it: in a checkout, `pip install -e .`"
     R179 = "The pipeline writes no relations to {places}. It writes to: {written}."
+    R180 = "Unknown component or registered function {value!r}. Choose from: {options}."
 
     # Pipeline
     R201 = (
@@ -148,7 +149,6 @@ class Errors(metaclass=ErrorsWithCodes):
         "Can't load the encoder {name!r}: {problem}. Give a Hugging Face name, a folder with config.json or with a spaCy "
         "pipeline, or 'package:NAME' for what lies inside an installed Python package."
     )
-    R305 = "Unknown {what} {value!r}. Choose from: {options}."
     R306 = "The encoder {name!r} takes {limit} word pieces, too few for a window of at least {minimum} besides its special pieces."
     R307 = (
         "The encoder {name!r} (of the family {family}) does not serve: {problem}. Take one in which every word piece of "
@@ -157,7 +157,7 @@ class Errors(metaclass=ErrorsWithCodes):
     R308 = 'The encoder {name!r} has no word piece for the marker {marker!r}. Choose another: marker = "#", say.'
     R311 = (
         "The contrastive loss needs the vectors z_head and z_tail of entity pairs, but this head gives only: {given}. "
-        "Take spacy-docre.PemsclHead.v1, or leave that loss out: contrast_weight = 0."
+        "Take ATLOP's (spacy-docre.AtlopHead.v1, or PemsclHead.v1, its other name), or leave that loss out: contrast_weight = 0."
     )
 
 

@@ -3,15 +3,3 @@
 from .arrays import SpanIndices
 from .batches import CandidateBatch, EntityBatch, MentionPairBatch, PairBatch, SpanBatch
 from .doc.views import Entity, Evidence, Relation
-
-__all__ = [
-    "CandidateBatch",
-    "Entity",
-    "EntityBatch",
-    "Evidence",
-    "MentionPairBatch",
-    "PairBatch",
-    "Relation",
-    "SpanBatch",
-    "SpanIndices",
-]

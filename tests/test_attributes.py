@@ -4,7 +4,7 @@ import pytest
 from spacy.tokens import Doc
 
 import spacy_docre
-from spacy_docre import attributes, ty
+from spacy_docre import arrays, attributes, batches, ty
 from spacy_docre.attributes import (
     cluster_keys,
     get_clusters,
@@ -24,6 +24,7 @@ from spacy_docre.attributes import (
     set_relation_data,
     set_relations,
 )
+from spacy_docre.doc import views
 from toy import ACME1, ANN, ROME1, SHE, make_doc
 
 KEY, PREFIX, ATTR = "my_mentions", "my_clusters", "mine"
@@ -105,7 +106,8 @@ def test_some_names_stay_at_their_defaults(doc):
     assert get_types(doc) == ["ORG"] and doc.spans["coref_clusters_1"].attrs["type_score"] == 0.5
 
 
-def test_each_name_is_there():
-    for module in (attributes, ty):
-        assert all(hasattr(module, name) for name in module.__all__)
+def test_names_of_types():
     assert (ty.Entity, ty.Evidence, ty.Relation) == (spacy_docre.Entity, spacy_docre.Evidence, spacy_docre.Relation)
+    for name in ("CandidateBatch", "EntityBatch", "MentionPairBatch", "PairBatch", "SpanBatch"):
+        assert getattr(ty, name) is getattr(batches, name)
+    assert ty.SpanIndices is arrays.SpanIndices and attributes.Triple is views.Triple

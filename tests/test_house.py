@@ -33,7 +33,7 @@ FLOORS: Dict[str, Set[str]] = {
     "__init__": {"about", "visual", *GROUND},
     "losses": BASIS,
     "layers": BASIS,
-    "textbook": set(),
+    "textbook": {"models", "layers", "losses", *BASIS},
     "models": {"layers", "losses", *BASIS},
     "heads": {"models", "layers", *BASIS},
     "readers": GROUND,
@@ -45,6 +45,7 @@ FLOORS: Dict[str, Set[str]] = {
     "training": {"models", "pipeline", "readers", "scoring", *GROUND},
     "packed": {"about", "models", "layers", *GROUND},
     "legacy": {"models", "layers", "losses", *GROUND},
+    "reference": {"errors"},
     "cli": {
         "about",
         "batches",
@@ -55,6 +56,7 @@ FLOORS: Dict[str, Set[str]] = {
         "training",
         "packed",
         "readers",
+        "reference",
         "extraction",
         "scoring",
         "textbook",
@@ -71,7 +73,8 @@ KEPT_OUT = {
         {"torch", "transformers", "spacy_transformers"},
     ),
     **dict.fromkeys(
-        ["readers", "scoring", "visual", "writers", "extraction"], {"torch", "transformers", "spacy_transformers"}
+        ["readers", "scoring", "visual", "writers", "extraction", "reference"],
+        {"torch", "transformers", "spacy_transformers"},
     ),
     **dict.fromkeys(["losses", "layers", "textbook"], {"spacy", "transformers", "spacy_transformers"}),
 }

@@ -1,5 +1,6 @@
 """Docs, and encoder outputs, built by hand."""
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, List, Optional, Sequence, Tuple
@@ -150,6 +151,26 @@ def pair_up(
     label = numpy.full(len(flat), -1) if types is None else numpy.asarray(types, dtype="int64")
     entities = EntityBatch(SpanBatch(doc, start, end), entity, of_doc, label, numpy.asarray(sentence, dtype="int64"))
     return PairBatch(entities, head, tail)
+
+
+def all_windows(encoded: Any) -> Any:
+    """Take all windows of an EncodedBatch as one WindowGroup, padded to the longest."""
+    from spacy_docre.layers.encoded import WindowGroup
+
+    lengths = encoded.layout.lengths
+    return WindowGroup(numpy.arange(len(lengths)), lengths, encoded.planes)
+
+
+def attention_rows(encoded: Any, position: Any = None) -> Any:
+    """Compute attention rows of all windows, by default of all positions; see WindowGroup.attention_rows."""
+    n, s = encoded.hidden.shape[:2]
+    position = numpy.tile(numpy.arange(s), (n, 1)) if position is None else position
+    return all_windows(encoded).attention_rows(position)
+
+
+def with_planes(encoded: Any, **tensors: Any) -> Any:
+    """Replace some tensors of an EncodedBatch, by their names."""
+    return replace(encoded, planes=replace(encoded.planes, **tensors))
 
 
 def list_rows(tensor: Any) -> List[Any]:

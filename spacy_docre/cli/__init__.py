@@ -18,22 +18,3 @@ from . import (
     tune,
 )
 from ._util import app
-
-__all__ = [
-    "annotate",
-    "app",
-    "benchmark",
-    "config",
-    "convert",
-    "demo",
-    "evaluate",
-    "extract",
-    "noise",
-    "pack",
-    "prepare",
-    "relabel",
-    "settings",
-    "show",
-    "stats",
-    "tune",
-]

@@ -2,19 +2,25 @@
 
 import contextlib
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any, Iterator, List, Optional
+from typing import Any, Iterable, Iterator, List, Optional
 
 import spacy
 import srsly
 import typer
 from spacy.cli._util import import_code
 from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.vocab import Vocab
 from tqdm import tqdm
 
 from ..doc.layers import LAYERS
-from ..doc.text import normalize_space
+from ..doc.names import normalize_space
+from ..doc.places import DEFAULT, Places
 from ..errors import Errors
+from ..readers.faults import Faults
+from ..writers.corpus import Sizes, write_corpus
 
 app = typer.Typer(
     name="spacy_docre",
@@ -47,12 +53,20 @@ PLACES = typer.Option(
     "mentions=KEY,clusters=PREFIX,relations=ATTR,entities=ATTR.",
 )
 REL_INFO = typer.Option(None, "--rel-info", help="JSON object from relation id to readable name.")
-JSON = typer.Option(None, "--json", metavar="OUT", help="Write all figures to this file.")
-SEED = typer.Option(0, "--seed", min=0, help="What is drawn at random: the same seed draws the same.")
 LIMIT = typer.Option(0, "--limit", min=0, help="Number of documents; 0 for all.")
 BATCH_SIZE = typer.Option(None, "--batch-size", min=1, help="Documents in a batch; the pipeline's own by default.")
 BATCH_SIZE_16 = typer.Option(16, "--batch-size", min=1, help="Documents in a batch.")
 GPU_ID = typer.Option(-1, "--gpu-id", "-g", help="GPU to use; -1 for the CPU.")
+
+
+def json_option(what: str) -> Any:
+    """Make the option --json of a command that prints some of what it finds."""
+    return typer.Option(None, "--json", metavar="OUT", help=f"Write all {what} to this file.")
+
+
+def seed_option(what: str) -> Any:
+    """Make the option --seed of a command that draws at random."""
+    return typer.Option(0, "--seed", min=0, help=f"Draws {what}: the same seed, the same draw.")
 
 
 def split_names(names: str) -> List[str]:
@@ -104,3 +118,42 @@ def load_pipeline(model: str, code: Optional[Path] = None) -> Language:
     if not (path / "config.cfg").is_file():
         raise ValueError(Errors.R155.format(model=model))
     return spacy.load(path)
+
+
+def convert_docs(
+    docs: Iterable[Doc],
+    in_path: Path,
+    out_path: Path,
+    faults: Faults,
+    limit: int = 0,
+    *,
+    places: Places = DEFAULT,
+    vocab: Optional[Vocab] = None,
+) -> None:
+    """Write documents where the ending of the path says, with progress on stderr and a summary on stdout.
+
+    faults (Faults): Filled while `docs` is read.
+    places (Places): Where the layers are kept on the documents.
+    vocab (Optional[Vocab]): That of the documents, which then forgets the words of each shard.
+    RAISES (ValueError): If there is no document, the path has another ending, or both paths are the same.
+    """
+    if in_path.exists() and out_path.exists() and in_path.samefile(out_path):
+        raise ValueError(Errors.R122.format(path=out_path))
+    docs = show_progress(islice(docs, limit) if limit else docs, desc=in_path.name)
+    sizes = write_corpus(docs, out_path, places=places, vocab=vocab)
+    if not sizes.documents:
+        problem = faults.messages[0] if faults.messages else "It holds none, or none that was wanted."
+        raise ValueError(Errors.R119.format(path=in_path, problem=problem))
+    print_summary(sizes, faults)
+
+
+def print_summary(sizes: Sizes, faults: Faults) -> None:
+    """Print what was written and what was wrong; on stderr what was lost."""
+    rows = [("documents", sizes.documents), ("entities", sizes.entities), ("mentions", sizes.mentions)]
+    rows.append(("relations", sizes.relations))
+    if sizes.unannotated:
+        rows.append(("documents without annotated relations", sizes.unannotated))
+    for text, n in rows + faults.rows():
+        typer.echo(f"{n:>10,}  {text}")
+    for message in faults.messages:
+        typer.echo(message, err=True)

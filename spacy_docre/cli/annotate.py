@@ -16,8 +16,18 @@ from ..finding import require_relations
 from ..readers.corpus import DocreCorpus
 from ..readers.faults import Faults
 from ..training.annotation import Votes, choose, find_votes, score_steps
-from ._util import BATCH_SIZE_16, CODE, GPU_ID, OUT_CORPUS, PLACES, app, load_pipeline, one_line_errors, use_gpu
-from .convert import convert_docs
+from ._util import (
+    BATCH_SIZE_16,
+    CODE,
+    GPU_ID,
+    OUT_CORPUS,
+    PLACES,
+    app,
+    convert_docs,
+    load_pipeline,
+    one_line_errors,
+    use_gpu,
+)
 
 IN = typer.Argument(..., metavar="IN", help="Documents with entities: .spacy, our .jsonl, a folder, several by commas.")
 MODELS = typer.Option(..., "--model", "-m", help="Installed pipeline or folder. Repeatable: the mean score counts.")

@@ -3,18 +3,15 @@
 from dataclasses import dataclass
 from enum import Enum
 from inspect import Parameter, Signature
-from itertools import islice
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
 import spacy
 import typer
 from spacy.tokens import Doc
-from spacy.vocab import Vocab
 
 from ..doc.copying import move_layers
 from ..doc.places import DEFAULT, Places
-from ..errors import Errors
 from ..readers.brat import read_brat
 from ..readers.docred import read_docred, read_rel_info
 from ..readers.dwie import N_DEV, PARTS, read_dwie, read_titles
@@ -24,8 +21,7 @@ from ..readers.label_studio import read_label_studio
 from ..readers.lift import Lift
 from ..readers.prodigy import read_prodigy
 from ..readers.pubtator import read_pubtator
-from ..writers.corpus import Sizes, write_corpus
-from ._util import LIMIT, OUT_CORPUS, PLACES, REL_INFO, app, one_line_errors, show_progress
+from ._util import LIMIT, OUT_CORPUS, PLACES, REL_INFO, app, convert_docs, one_line_errors
 
 convert = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(convert, name="convert", help="Convert a corpus to .spacy, a folder of .spacy shards, or .jsonl.")
@@ -203,42 +199,3 @@ def make_settings(options: Dict[str, Any]) -> Dict[str, Any]:
 
 for each in FORMATS:
     add_command(each)
-
-
-def convert_docs(
-    docs: Iterable[Doc],
-    in_path: Path,
-    out_path: Path,
-    faults: Faults,
-    limit: int = 0,
-    *,
-    places: Places = DEFAULT,
-    vocab: Optional[Vocab] = None,
-) -> None:
-    """Write documents where the ending of the path says, with progress on stderr and a summary on stdout.
-
-    faults (Faults): Filled while `docs` is read.
-    places (Places): Where the layers are kept on the documents.
-    vocab (Optional[Vocab]): That of the documents, which then forgets the words of each shard.
-    RAISES (ValueError): If there is no document, the path has another ending, or both paths are the same.
-    """
-    if in_path.exists() and out_path.exists() and in_path.samefile(out_path):
-        raise ValueError(Errors.R122.format(path=out_path))
-    docs = show_progress(islice(docs, limit) if limit else docs, desc=in_path.name)
-    sizes = write_corpus(docs, out_path, places=places, vocab=vocab)
-    if not sizes.documents:
-        problem = faults.messages[0] if faults.messages else "It holds none, or none that was wanted."
-        raise ValueError(Errors.R119.format(path=in_path, problem=problem))
-    print_summary(sizes, faults)
-
-
-def print_summary(sizes: Sizes, faults: Faults) -> None:
-    """Print what was written and what was wrong; on stderr what was lost."""
-    rows = [("documents", sizes.documents), ("entities", sizes.entities), ("mentions", sizes.mentions)]
-    rows.append(("relations", sizes.relations))
-    if sizes.unannotated:
-        rows.append(("documents without annotated relations", sizes.unannotated))
-    for text, n in rows + faults.rows():
-        typer.echo(f"{n:>10,}  {text}")
-    for message in faults.messages:
-        typer.echo(message, err=True)

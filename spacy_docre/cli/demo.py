@@ -7,8 +7,9 @@ import typer
 from spacy.tokens import Doc
 from wasabi import table
 
+from ..doc.names import normalize_space
 from ..doc.places import DEFAULT, Places
-from ..doc.text import normalize_space
+from ..doc.sentences import has_sentences, number_by_start
 from ..doc.views import get_entities, get_relations
 from ._util import MODEL_OPTION, app, load_pipeline, one_line_errors
 
@@ -57,10 +58,10 @@ def entity_table(doc: Doc, places: Places = DEFAULT) -> str:
 
 def relation_table(doc: Doc, places: Places = DEFAULT) -> str:
     """Make a table of one line for each relation, best first; sentences count from 1."""
-    number = {sent.start: i + 1 for i, sent in enumerate(doc.sents)} if doc.has_annotation("SENT_START") else {}
+    number = number_by_start(doc) if has_sentences(doc) else {}
     rows: List[Tuple] = []
     for rel in get_relations(doc, places):
-        sentences = ", ".join(str(number[s.start]) for s in rel.sentences if s.start in number)
+        sentences = ", ".join(str(number[s.start] + 1) for s in rel.sentences if s.start in number)
         rows.append(
             (rel.head.text, rel.head.label, rel.label, rel.tail.text, rel.tail.label, f"{rel.score:.2f}", sentences)
         )

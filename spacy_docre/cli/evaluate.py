@@ -20,18 +20,19 @@ from ._util import (
     CORPUS,
     GIVEN,
     GPU_ID,
-    JSON,
     MODEL,
     PLACES,
-    SEED,
     app,
+    json_option,
     load_pipeline,
     one_line_errors,
+    seed_option,
     split_names,
     use_gpu,
     write_json,
 )
 
+JSON = json_option("scores")
 ALL_TASKS = typer.Option(False, "--tasks", help="Score each task on gold input, too: four runs instead of one.")
 FACTS = typer.Option(
     [],
@@ -40,6 +41,7 @@ FACTS = typer.Option(
 )
 PER_TYPE = typer.Option(False, "--per-type", help="Print the scores of each relation too.")
 BOOTSTRAP = typer.Option(0, "--bootstrap", min=0, metavar="N", help="Confidence intervals from N draws of documents.")
+SEED = seed_option("the documents of --bootstrap")
 SUBMISSION = typer.Option(None, "--submission", metavar="OUT", help="Write DocRED's result file; needs --docred.")
 DOCRED = typer.Option(None, "--docred", metavar="IN", help="The file of CORPUS in DocRED's format, for --submission.")
 

@@ -9,10 +9,10 @@ from ..doc.places import Places
 from ..readers.corpus import DocreCorpus
 from ..readers.faults import Faults
 from ..training.noise import drop_relations
-from ._util import CORPUS, OUT_CORPUS, PLACES, SEED, app, one_line_errors, show_progress
-from .convert import convert_docs
+from ._util import CORPUS, OUT_CORPUS, PLACES, app, convert_docs, one_line_errors, seed_option, show_progress
 
 DROP = typer.Option(0.6, "--drop", min=0.0, max=1.0, help="Share of the relations to leave out.")
+SEED = seed_option("the relations to leave out")
 
 
 @app.command("noise")

@@ -29,7 +29,7 @@ def pack_cli(
 ) -> None:
     """Pack a trained pipeline into one file: large weights as 8-bit integers, no code, no pickle.
 
-    The card and the scores come to lie in its meta.json, which `spacy package` makes a README of.
+    The card and the scores go into its meta.json; `spacy package` makes the README of the model from them.
 
     Example: python -m spacy_docre pack training/model-best assets/en_docre.zip --card assets/en_docre.json
     """

@@ -14,8 +14,8 @@ from ..errors import Errors
 from ..readers.docred import read_docred, read_rel_info
 from ..readers.faults import Faults
 from ..readers.jsonl import read_jsonl
-from ._util import one_line_errors
-from .convert import convert, convert_docs
+from ._util import convert_docs, one_line_errors
+from .convert import convert
 
 FOLDER = typer.Argument(
     ..., metavar="IN", help="Folder with Re-DocRED (see below), or with *train.jsonl and *dev.jsonl."
@@ -45,7 +45,10 @@ def convert_folder(in_path: Path = FOLDER, out_path: Path = OUT_DIR) -> None:
 
 
 def convert_redocred(in_path: Path, out_path: Path) -> Dict[str, str]:
-    """RETURNS (Dict[str, str]): Identifier of each relation label in rel_info.json."""
+    """Write the corpora of a folder with Re-DocRED.
+
+    RETURNS (Dict[str, str]): Identifier of each relation label in rel_info.json.
+    """
     names = read_rel_info(in_path / "docred" / "rel_info.json")
     for name in ("train", "dev"):
         paths = [in_path / "redocred" / f"{name}.json"]
@@ -58,7 +61,11 @@ def convert_redocred(in_path: Path, out_path: Path) -> Dict[str, str]:
 
 
 def convert_own(in_path: Path, out_path: Path) -> Dict[str, str]:
-    """RETURNS (Dict[str, str]): Identifier of each relation label of the documents."""
+    """Write the corpora of a folder with our JSONL.
+
+    RETURNS (Dict[str, str]): Identifier of each relation label of the documents.
+    RAISES (ValueError): If the files for training or dev are missing, or a label has two identifiers.
+    """
     found: Set[Tuple[str, str]] = set()
 
     def collect(docs: Iterable[Doc]) -> Iterator[Doc]:

@@ -19,10 +19,11 @@ from ..readers.corpus import DocreCorpus
 from ..readers.faults import Faults
 from ..readers.jsonl import read_jsonl
 from ..visual import render
-from ._util import CODE, LIMIT, MODEL_OPTION, PLACES, app, load_pipeline, one_line_errors, show_progress
+from ._util import CODE, LIMIT, PLACES, app, load_pipeline, one_line_errors, show_progress
 
 IN = typer.Argument(..., metavar="IN", help="Text (.txt, or - for stdin) or documents (.jsonl, .spacy, a folder).")
 OUT = typer.Argument(..., metavar="OUT.html", help="Page to write.")
+MODEL = typer.Option("en_docre", "--model", "-m", help="Installed pipeline or folder, for documents without entities.")
 HEATMAP = typer.Option(False, "--heatmap", help="Show how each relation weighs an entity's mentions (RSMAN).")
 
 
@@ -30,7 +31,7 @@ HEATMAP = typer.Option(False, "--heatmap", help="Show how each relation weighs a
 def show_cli(
     in_path: str = IN,
     out_path: Path = OUT,
-    model: str = MODEL_OPTION,
+    model: str = MODEL,
     heatmap: bool = HEATMAP,
     limit: int = LIMIT,
     places: str = PLACES,

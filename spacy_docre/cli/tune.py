@@ -49,9 +49,9 @@ def tune_cli(
 ) -> None:
     """Choose the thresholds of mentions, clusters and relations by strict relation F1 on gold documents.
 
-    What gold layers are given for is not tuned. Of combinations with the same F1, the one whose thresholds lie nearest
-    to 0.5 is taken (by the sum of the distances). With --calibrate, scores are fitted to how often reported relations
-    are right where both entities are.
+    A component whose layer is --given keeps its threshold. Of combinations with the same F1, the one whose thresholds
+    lie nearest to 0.5 is taken (by the sum of the distances). With --calibrate, scores are fitted to how often reported
+    relations are right where both entities are.
 
     Example: python -m spacy_docre tune training/model-best corpus/dev.spacy --output training/model-tuned
     """

@@ -1,4 +1,4 @@
-"""The one rule that names an entity: for Docs, files and pages."""
+"""How entities are named, for Docs, files and pages, and how names are compared."""
 
 import re
 from typing import Iterable, Sequence, Tuple
@@ -30,3 +30,8 @@ def entity_name_by_words(text: str, mentions: Iterable[Sequence[int]]) -> str:
     """
     parts = [(start, text[start:end]) for start, end in mentions]
     return entity_name((start, part, WORD.findall(part)) for start, part in parts)
+
+
+def normalize_space(text: str) -> str:
+    """Turn each run of white space into one space, so that a name broken over two lines is still the same name."""
+    return " ".join(text.split())

@@ -1,6 +1,6 @@
 """The sentences of a Doc, and their numbers. A Doc without any is one sentence."""
 
-from typing import List
+from typing import Dict, List
 
 import numpy
 from spacy.tokens import Doc, Span
@@ -16,6 +16,16 @@ def get_sentences(doc: Doc) -> List[Span]:
 def has_sentences(doc: Doc) -> bool:
     """RETURNS (bool): Whether sentence boundaries are annotated."""
     return doc.has_annotation("SENT_START")
+
+
+def sentence_starts(doc: Doc) -> List[int]:
+    """RETURNS (List[int]): First character of each sentence."""
+    return [sent.start_char for sent in get_sentences(doc)]
+
+
+def number_by_start(doc: Doc) -> Dict[int, int]:
+    """RETURNS (Dict[int, int]): First token of each sentence to the sentence's number, from 0."""
+    return {sent.start: i for i, sent in enumerate(get_sentences(doc))}
 
 
 def number_sentences(doc: Doc) -> Ints1d:

@@ -11,7 +11,7 @@ from .layers import cluster_keys
 from .names import entity_name
 from .places import DEFAULT, Places
 from .records import RelationRecord, check_entities, get_relation_data, relation_record, set_relation_data
-from .sentences import get_sentences
+from .sentences import get_sentences, number_by_start
 
 Triple = Tuple[int, str, int]  # head entity, label, tail entity
 
@@ -163,7 +163,7 @@ def set_relations(doc: Doc, relations: Iterable[Union[Relation, Triple]], places
     except TypeError:
         raise ValueError(Errors.R102.format(value=relations)) from None
     n_entities = len(cluster_keys(doc, places.clusters))
-    number = {sent.start: i for i, sent in enumerate(get_sentences(doc))}
+    number = number_by_start(doc)
     data = []
     for value in values:
         record = _read_view(value, number) if isinstance(value, Relation) else relation_record(*_read_triple(value))

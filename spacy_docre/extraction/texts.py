@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Callable, Iterable, Iterator, List, Optional, Tuple
 
-from ..doc.text import normalize_space
+from ..doc.names import normalize_space
 from ..errors import Errors
 from ..readers.checks import is_text
 

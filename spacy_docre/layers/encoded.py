@@ -1,4 +1,4 @@
-"""What the encoder hands to the heads: padded windows, and where each token lies in them."""
+"""The encoder output of a batch of documents, and the part of it that is kept on each Doc."""
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -138,23 +138,6 @@ class EncodedBatch:
         planes = self.planes if everything else self.planes.select(self.index(order))
         for bucket, part in zip(buckets, planes.split([len(bucket) for bucket in buckets])):
             yield WindowGroup(bucket, lengths[bucket], part.cut(int(lengths[bucket].max())))
-
-    def all_windows(self) -> WindowGroup:
-        """Take all windows as one group, padded to the longest."""
-        lengths = self.layout.lengths
-        return WindowGroup(numpy.arange(len(lengths)), lengths, self.planes)
-
-    def mask(self) -> Tensor:
-        """Tell positions from padding: True for positions. Shape (windows, S), bool."""
-        return self.all_windows().mask()
-
-    def attention_rows(self, position: Ints2d) -> Tensor:
-        """Compute attention rows of all windows, (windows, heads, N, S); see WindowGroup.attention_rows."""
-        return self.all_windows().attention_rows(position)
-
-    def with_planes(self, **tensors: Tensor) -> "EncodedBatch":
-        """Replace some tensors, by their names."""
-        return replace(self, planes=replace(self.planes, **tensors))
 
     def leaves(self) -> "EncodedBatch":
         """Cut the tensors off from the encoder, ready to collect gradients."""

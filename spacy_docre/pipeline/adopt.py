@@ -12,9 +12,9 @@ from spacy.util import filter_spans
 
 from ..arrays import SpanIndices
 from ..doc.layers import cluster_keys, get_clusters, get_mentions, set_clusters, set_mentions, sort_clusters
+from ..doc.names import normalize_space
 from ..doc.notes import get_title, is_given, note_skipped
 from ..doc.places import DEFAULT, Places
-from ..doc.text import normalize_space
 from ..errors import Errors, Warnings, check_choice
 
 LINKS = ("exact", "none")

@@ -18,6 +18,7 @@ from thinc.api import Model, Optimizer
 from torch import Tensor
 
 from ..doc.places import Places
+from ..doc.sentences import has_sentences
 from ..errors import Errors, Warnings, check_number
 from ..layers.encoded import DocEncoding
 from ..models.torch_model import ModelInput, Scores, differentiate, get_module
@@ -25,7 +26,7 @@ from ..models.transformer.listener import DocreListener, output_key
 from ..models.transformer.stock import AdoptedListener
 from .batching import batch_by_items, pipe_batches
 
-Batch = Any  # one of the batches of ty
+Batch = Any  # one of the data classes of batches.py
 Gold = Tuple[Any, ...]  # arguments of the loss after the scores
 Gradient = Dict[str, Optional[Tensor]]  # of each score
 
@@ -338,6 +339,6 @@ def warn_missing(pipe: DocrePipe, n: int, what: str) -> None:
 
 def warn_unsplit(pipe: DocrePipe, docs: Sequence[Doc]) -> None:
     """Warn once that documents have no sentence boundaries."""
-    n = sum(len(doc) > 1 and not doc.has_annotation("SENT_START") for doc in docs)
+    n = sum(len(doc) > 1 and not has_sentences(doc) for doc in docs)
     if n:
         pipe.warn_once(Warnings.RW01.format(name=pipe.name, n=n))

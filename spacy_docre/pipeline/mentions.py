@@ -141,7 +141,7 @@ class DocreMentions(DocrePipe):
         return batch, (numpy.concatenate(gold), batch.spans.doc)
 
     def score_spans(self, docs: Sequence[Doc], batch: CandidateBatch, scores: Scores) -> Floats1d:
-        """RETURNS (Floats1d): Probability of each candidate."""
+        """Turn logits into the probability of each candidate."""
         return scores["logits"].sigmoid().cpu().numpy() if len(batch) else numpy.zeros(0)
 
     def decode(self, docs: Sequence[Doc], batch: CandidateBatch, scores: Scores) -> List[Found]:

@@ -69,7 +69,7 @@ class Phases:
 
 
 class PhasedRelations(DocreRelations):
-    """A relation component whose head is trained in phases; see models.relation_model.TrainedByEM.
+    """A relation component whose head is trained in phases; see models.relation_head.TrainedByEM.
 
     Until a callback enters a phase, the component counts steps and decides itself.
     """

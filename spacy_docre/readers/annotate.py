@@ -44,7 +44,7 @@ def annotate_entities(
 
 
 def choose_type(labels: Sequence[str]) -> str:
-    """RETURNS (str): The most frequent type of an entity's mentions, the first on ties."""
+    """Choose the most frequent type of an entity's mentions, the first on ties."""
     return Counter(labels).most_common(1)[0][0]  # counters keep the order of insertion
 
 

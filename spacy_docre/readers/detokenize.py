@@ -119,7 +119,7 @@ def _pair_quotes(tokens: Sequence[str], quote: str) -> List[Tuple[int, bool]]:
 
 
 def _quote_costs(tokens: Sequence[str], i: int) -> Tuple[float, float, float]:
-    """RETURNS (Tuple[float, float, float]): Cost of an opening quote, a closing one, an apostrophe, at token i."""
+    """Weigh an opening quote, a closing one and an apostrophe at token i: what each costs beside its neighbours."""
     before = tokens[i - 1] if i else ""
     after = tokens[i + 1] if i + 1 < len(tokens) else ""
     opening = closing = 0.0

@@ -10,7 +10,7 @@ import spacy
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from ..doc.text import normalize_space
+from ..doc.names import normalize_space
 from ..errors import Errors
 from .annotate import choose_type
 from .checks import Malformed, is_text

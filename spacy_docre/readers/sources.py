@@ -43,7 +43,7 @@ class Source:
 
 
 def _make_lift(coref_labels: List[str], link: Link) -> Lift:
-    """RETURNS (Lift): How the mentions of an annotation tool become entities, from the settings of its reader."""
+    """Build what makes entities of an annotation tool's mentions, from the settings of its reader."""
     return Lift(coref_labels, by_text=link == "exact")
 
 

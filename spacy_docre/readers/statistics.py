@@ -7,11 +7,11 @@ from typing import Any, Dict, Iterable, Iterator, List, Optional, Set, Tuple
 from spacy.tokens import Doc
 
 from ..doc.layers import get_clusters, get_mentions, get_types
+from ..doc.names import normalize_space
 from ..doc.notes import get_title
 from ..doc.places import DEFAULT, Places
 from ..doc.records import RelationRecord, get_relation_data
 from ..doc.sentences import has_sentences, number_sentences
-from ..doc.text import normalize_space
 from .corpus import HAS_LAYER
 
 LAYERS = ("sents", "mentions", "clusters", "types", "relations")

@@ -41,6 +41,7 @@ def make_entity_scorer() -> ScorerFn:
 def score_entities(examples: Iterable[Example], **cfg: Any) -> Dict[str, Any]:
     """Score mentions, clusters and entities; see score_mentions, score_clusters and score_types.
 
+    cfg (Any): Handed to the three.
     RETURNS (Dict[str, Any]): What the three return.
     """
     examples = list(examples)
@@ -51,7 +52,7 @@ def score_mentions(examples: Iterable[Example], *, bootstrap: int = 0, seed: int
     """Score mentions over the examples whose reference has them.
 
     bootstrap, seed (int): Draws of documents for a confidence interval, 0 for none, and where they start.
-    cfg (Any): Settings of the component, among them the places of the layers (see `Places.of`).
+    cfg (Any): Settings of the component: `spans_key` says where the mentions are kept.
     RETURNS (Dict[str, Any]): mentions_p, mentions_r, mentions_f; with bootstrap mentions_f_interval.
 
     Source: Eberts and Ulges (EACL 2021), section 4, https://arxiv.org/abs/2102.05980
@@ -76,7 +77,7 @@ def score_clusters(
     """Score clusters, singletons among them, over the examples whose reference has them.
 
     bootstrap, seed (int): Draws of documents for confidence intervals, 0 for none, and where they start.
-    cfg (Any): Settings of the component, among them the places of the layers (see `Places.of`).
+    cfg (Any): Settings of the component: `spans_key` and `span_cluster_prefix` say where the layers are kept.
     RETURNS (Dict[str, Any]): clusters_p/r/f (exact clusters); coref_muc_p/r/f, coref_b3_p/r/f, coref_ceafe_p/r/f and
         coref_conll_f, their mean; the same without singletons: coref_muc_no_singletons_p, ... With bootstrap the
         interval of each F under its key with `_interval`.
@@ -107,7 +108,7 @@ def score_types(
     """Score entities, cluster and type together, over the examples whose reference types every cluster.
 
     bootstrap, seed (int): Draws of documents for a confidence interval, 0 for none, and where they start.
-    cfg (Any): Settings of the component, among them the places of the layers (see `Places.of`).
+    cfg (Any): Settings of the component: `spans_key` and `span_cluster_prefix` say where the layers are kept.
     RETURNS (Dict[str, Any]): types_p, types_r, types_f; with bootstrap types_f_interval.
     """
     places = Places.of(cfg)

@@ -13,10 +13,10 @@ import srsly
 from spacy.strings import get_string_id
 from spacy.tokens import Doc
 
+from ..doc.names import normalize_space
 from ..doc.places import DEFAULT, Places
 from ..doc.records import get_relation_data
 from ..doc.sets import Cluster, triple_set
-from ..doc.text import normalize_space
 from ..errors import Errors
 
 NamedFact = Tuple[str, str, str]  # head name, relation label, tail name
@@ -98,7 +98,7 @@ def read_facts(path: Union[str, Path]) -> Tuple[Set[int], Optional[Dict[str, int
 
 
 def facts_to_data(facts: Facts, frequencies: Optional[Dict[str, int]]) -> Dict[str, Any]:
-    """RETURNS (Dict[str, Any]): Contents of a file of facts."""
+    """Write facts as the contents of a file."""
     hashes = sorted({fact if isinstance(fact, int) else hash_fact(fact) for fact in facts})
     return {"format": FORMAT, "hashes": hashes, "frequencies": frequencies}
 

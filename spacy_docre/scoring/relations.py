@@ -1,6 +1,5 @@
 """Scorer of relations: strict, without types, by cut, by label, Ign F1, and evidence."""
 
-from functools import partial
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from spacy import registry
@@ -10,6 +9,7 @@ from spacy.training import Example
 from ..doc.align import check_same_text
 from ..doc.places import Places
 from ..doc.records import has_relations
+from ..doc.sentences import has_sentences, sentence_starts
 from ..doc.sets import (
     Cluster,
     EntityTriple,
@@ -63,7 +63,7 @@ def score_relations(
     frequencies (Optional[Dict[str, int]]): How often the training data have each label, see `cut_by_frequency`.
         Without them these cuts are None.
     bootstrap, seed (int): Draws of documents for confidence intervals, 0 for none, and where they start.
-    cfg (Any): Settings of the component, among them the places of the layers (see `Places.of`).
+    cfg (Any): Settings of the component: `spans_key`, `span_cluster_prefix`, `relations_attr` say where layers lie.
     RETURNS (Dict[str, Any]): relations_p/r/f and relations_ign_f (strict), relations_untyped_p/r/f (clusters and label
         only), relations_f_m1, _m2, _m2_rsman, _intra, _inter, _head, _mid, _tail (strict F of a cut),
         relations_per_type (label to its strict p, r and f), evidence_p/r/f. None where there was nothing to find and
@@ -113,15 +113,17 @@ def count_relations(example: Example, places: Places, facts: Optional[Facts], by
     }
     for label in {t[1] for t in gold | pred}:
         tally[PER_TYPE, label] = compare({t for t in pred if t[1] == label}, {t for t in gold if t[1] == label})
-    for name, holds in _cuts(reference, by_label).items():
-        tally[f"relations_f_{name}"] = compare({t for t in pred if holds(t)}, {t for t in gold if holds(t)})
+    starts = sentence_starts(reference) if has_sentences(reference) else []
+    cuts = {t: _name_cuts(t, starts, by_label) for t in gold | pred}
+    for name in CUTS:
+        members = {t for t, names in cuts.items() if name in names}
+        tally[f"relations_f_{name}"] = compare(pred & members, gold & members)
     if facts is not None:
         text, hits = reference.text, pred & gold
         known = sum(is_known(facts, text, head, label, tail) for (head, _), label, (tail, _) in hits)
         # Known facts leave precision, while recall stays that of all relations, as DocRED has it.
         tally["relations_ign_f"] = Counts(len(hits) - known, len(pred) - known, len(hits), len(gold))
-    if reference.has_annotation("SENT_START"):
-        starts = [sent.start_char for sent in reference.sents]
+    if starts:
         found = {(_forgive_untyped(t, any_type), s) for t, s in _evidence(pred_support, starts)}
         unknown = {t for t, sents in gold_support.items() if not sents}
         tally["evidence_f"] = compare({(t, s) for t, s in found if t not in unknown}, _evidence(gold_support, starts))
@@ -141,7 +143,7 @@ def count_above(example: Example, places: Places, thresholds: Sequence[float]) -
 
 
 def find_untyped(reference: Doc, places: Places) -> Set[Cluster]:
-    """RETURNS (Set[Cluster]): Gold entities without a type, which accept any."""
+    """Find the gold entities without a type, which accept any."""
     return {cluster for cluster, label in entity_list(reference, places) if not label}
 
 
@@ -176,30 +178,15 @@ def _evidence(support: Dict[EntityTriple, Set[Offsets]], starts: List[int]) -> S
     return {(triple, sent) for triple, sents in support.items() for sent in find_sentences(sents, starts)}
 
 
-def _cuts(reference: Doc, by_label: Dict[str, str]) -> Dict[str, Callable[[EntityTriple], bool]]:
-    """List the conditions of the cuts that this document allows."""
-    cuts: Dict[str, Callable[[EntityTriple], bool]] = {
-        name: partial(_fits_counts, rule) for name, rule in MENTION_CUTS.items()
-    }
-    if reference.has_annotation("SENT_START"):
-        starts = [sent.start_char for sent in reference.sents]
-        cuts["intra"] = partial(_is_within_sentence, starts)
-        cuts["inter"] = lambda t: not _is_within_sentence(starts, t)
-    for name in LABEL_CUTS if by_label else ():
-        cuts[name] = partial(_is_in_label_cut, by_label, name)
-    return cuts
+def _name_cuts(triple: EntityTriple, starts: List[int], by_label: Dict[str, str]) -> Set[str]:
+    """Name the cuts that hold a relation.
 
-
-def _fits_counts(rule: Callable[[int, int], bool], triple: EntityTriple) -> bool:
-    (head, _), _, (tail, _) = triple
-    return rule(len(head), len(tail))
-
-
-def _is_within_sentence(starts: List[int], triple: EntityTriple) -> bool:
-    """Tell whether a sentence mentions both entities."""
-    (head, _), _, (tail, _) = triple
-    return bool(find_sentences(head, starts) & find_sentences(tail, starts))
-
-
-def _is_in_label_cut(by_label: Dict[str, str], name: str, triple: EntityTriple) -> bool:
-    return by_label.get(triple[1], "tail") == name
+    starts (List[int]): First character of each sentence; empty where sentences are not annotated.
+    """
+    (head, _), label, (tail, _) = triple
+    names = {name for name, holds in MENTION_CUTS.items() if holds(len(head), len(tail))}
+    if starts:
+        names.add("intra" if find_sentences(head, starts) & find_sentences(tail, starts) else "inter")
+    if by_label:
+        names.add(by_label.get(label, "tail"))
+    return names

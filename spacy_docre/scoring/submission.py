@@ -46,7 +46,7 @@ def make_submission(
 def _list_records(
     examples: Iterable[Example], records: Any, path: Optional[Path], places: Places
 ) -> Tuple[List[Record], int]:
-    """RETURNS (Tuple[List[Record], int]): See `make_submission`."""
+    """List the predicted relations as records of the result file, and count those left out; see `make_submission`."""
     originals = {(r["title"], *(token for sent in r["sents"] for token in sent)): r for r in records}
     found: Dict[Tuple[str, int, int, str], Record] = {}
     n_lost = 0

@@ -9,7 +9,7 @@ from spacy.tokens import Doc
 from ..doc.notes import get_title
 from ..doc.places import DEFAULT, Places
 from ..doc.records import RelationRecord, get_relation_data, set_relation_data
-from ..doc.sentences import get_sentences
+from ..doc.sentences import sentence_starts
 from ..doc.sets import Cluster, entity_list
 
 PARTLY = "entities of ORIGINAL that share some mentions with one of CLEAN (taken for it)"
@@ -57,8 +57,8 @@ def translate(doc: Doc, other: Doc, found: Counter, places: Places = DEFAULT) ->
     if records is None:
         return None
     place = match_entities(list_entities(doc, places), list_entities(other, places), found)
-    starts = [sent.start_char for sent in get_sentences(doc)]
-    sentences = [bisect_right(starts, sent.start_char) - 1 for sent in get_sentences(other)]
+    starts = sentence_starts(doc)
+    sentences = [bisect_right(starts, start) - 1 for start in sentence_starts(other)]
     translated: Dict[Tuple[int, str, int], RelationRecord] = {}
     for record in records:
         head, tail = place[record["head"]], place[record["tail"]]

@@ -8,7 +8,7 @@ from typing import Dict, List, Sequence, Tuple, Union
 import numpy
 
 from ..arrays import Floats2d
-from ..doc.text import normalize_space
+from ..doc.names import normalize_space
 from .layout import NAME, RADIUS, Point, lay_out
 
 ARROW = 8.0

@@ -9,7 +9,7 @@ from spacy.tokens import Doc
 from ..arrays import Floats1d
 from ..doc.notes import TITLE_ATTR
 from ..doc.places import DEFAULT, Places
-from ..doc.sentences import get_sentences
+from ..doc.sentences import get_sentences, number_by_start
 from ..doc.views import Entity, Relation, get_entities, get_relations
 from ..errors import Errors
 from .graph import Graph, draw_graph
@@ -104,7 +104,7 @@ def view_doc(
     stretches = [Stretch(s.start_char, s.end_char, "sentence", i) for i, s in enumerate(sentences)]
     spans = (span for entity in found for span in entity.mentions)
     stretches += [Stretch(s.start_char, s.end_char, "mention", m.id) for m, s in zip(mentions, spans)]
-    number = {s.start: i for i, s in enumerate(sentences)}
+    number = number_by_start(doc)
     relations = tuple(
         _view_relation(i, relation, entities, number) for i, relation in enumerate(get_relations(doc, places))
     )

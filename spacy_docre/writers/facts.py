@@ -1,10 +1,9 @@
-"""What a file of facts needs of a record: names, types and sentences."""
+"""Names, types and sentences of a record, for the files that list facts."""
 
 from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, Tuple
 
-from ..doc.names import entity_name_by_words
-from ..doc.text import normalize_space
+from ..doc.names import entity_name_by_words, normalize_space
 
 BASE_IRI = "http://example.org/docre/"
 

@@ -39,5 +39,5 @@ def write_graphml(records: Iterable[Record], path: Path) -> None:
 
 
 def clean(text: str) -> str:
-    """RETURNS (str): A text without the characters that no XML file may have."""
+    """Take the characters out of a text that no XML file may have."""
     return re.sub("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "", text)

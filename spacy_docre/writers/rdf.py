@@ -87,7 +87,7 @@ def make_graphs(records: Iterable[Record], base: str) -> Iterator[Graph]:
 
 
 def find_property(relation: Record, base: str) -> URIRef:
-    """RETURNS (URIRef): That of Wikidata where the relation has an id such as P27, else one of our own."""
+    """Find the property of a relation: Wikidata's where it has an id such as P27, else one of our own."""
     kb_id = relation["kb_id"]
     if kb_id[:1] == "P" and kb_id[1:].isdecimal() and kb_id.isascii():
         return WIKIDATA[kb_id]
@@ -95,10 +95,10 @@ def find_property(relation: Record, base: str) -> URIRef:
 
 
 def char_range(document: URIRef, start: int, end: int) -> URIRef:
-    """RETURNS (URIRef): Some characters of a document, by RFC 5147."""
+    """Name some characters of a document, by RFC 5147."""
     return URIRef(f"{document}#char={start},{end}")
 
 
 def escape(text: Any) -> str:
-    """RETURNS (str): A text as part of an IRI, spaces as underscores."""
+    """Write a text as part of an IRI, spaces as underscores."""
     return quote(str(text).replace(" ", "_"), safe="")

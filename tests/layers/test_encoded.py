@@ -10,7 +10,7 @@ import torch
 from spacy_docre.batches import SpanBatch
 from spacy_docre.layers.encoded import DocEncoding, EncodedBatch, join_encodings
 from spacy_docre.layers.layout import make_layout
-from toy import encode_at_random, lay_windows, list_rows
+from toy import all_windows, attention_rows, encode_at_random, lay_windows, list_rows, with_planes
 
 # Three documents: one window; two overlapping windows and a token without pieces; nothing at all.
 SHORT = ([1, 2], [(0, 3)])
@@ -31,9 +31,9 @@ def assert_same(one: EncodedBatch, other: EncodedBatch):
 
 def without_padding(batch):
     """Random numbers in padding would not come back: it is cut away."""
-    mask = batch.mask()[:, None, :, None]
+    mask = all_windows(batch).mask()[:, None, :, None]
     masked = {name: t * (mask[:, 0] if name == "hidden" else mask) for name, t in batch.planes.named().items()}
-    return batch.with_planes(**masked)
+    return with_planes(batch, **masked)
 
 
 @pytest.mark.parametrize("attention", [False, True])
@@ -79,7 +79,7 @@ def test_pieces_come_from_the_window_where_they_lie_most_central():
 
 def test_padding_is_masked():
     """Windows of 3 and 5 pieces, with a special piece at each end."""
-    assert make_batch(SHORT, LONG).mask().sum(1).tolist() == [5, 7, 7]
+    assert all_windows(make_batch(SHORT, LONG)).mask().sum(1).tolist() == [5, 7, 7]
 
 
 def test_span_pieces():
@@ -103,7 +103,7 @@ def test_attention_rows_equal_a_loop():
     """softmax over the window's own positions of q.k / sqrt(d), 0 in padding."""
     batch = make_batch(SHORT, LONG)
     position = numpy.asarray([[1, 4], [0, 6], [3, 3]])
-    rows = list_rows(batch.attention_rows(position))
+    rows = list_rows(attention_rows(batch, position))
     queries, keys = list_rows(batch.planes.queries), list_rows(batch.planes.keys)
     for w, length in enumerate(batch.layout.lengths):
         for h in range(2):
@@ -117,7 +117,7 @@ def test_attention_rows_equal_a_loop():
 def test_attention_rows_of_a_model_that_gives_attention():
     batch = make_batch(LONG, attention=True)
     attention = batch.planes.attention
-    rows = batch.attention_rows(numpy.asarray([[2], [5]]))
+    rows = attention_rows(batch, numpy.asarray([[2], [5]]))
     assert torch.equal(rows[:, :, 0], torch.stack([attention[0, :, 2], attention[1, :, 5]]))
 
 
@@ -126,14 +126,14 @@ def test_attention_rows_are_wide():
     position = numpy.asarray([[1]])
     for dtype, expected in [(torch.bfloat16, torch.float32), (torch.float64, torch.float64)]:
         for attention in (False, True):
-            rows = make_batch(SHORT, dtype=dtype, attention=attention).attention_rows(position)
+            rows = attention_rows(make_batch(SHORT, dtype=dtype, attention=attention), position)
             assert rows.dtype == expected and rows.sum(-1).flatten().tolist() == pytest.approx([1, 1], abs=0.02)
 
 
 def test_leaves_collect_gradients_apart_from_the_encoder():
     source = make_batch(SHORT)
     hidden = source.hidden.clone().requires_grad_()
-    leaves = source.with_planes(hidden=hidden * 2).leaves()
+    leaves = with_planes(source, hidden=hidden * 2).leaves()
     leaves.pieces().sum().backward()
     assert hidden.grad is None and leaves.hidden.grad.sum() == 3 * 4
     assert leaves.planes.queries.requires_grad and leaves.planes.attention is None

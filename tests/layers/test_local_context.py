@@ -1,4 +1,4 @@
-"""Localized context pooling against a twin written in loops from the rules of DESIGN.md, section 2."""
+"""Localized context pooling, inside the windows of long documents, against a twin in loops."""
 
 import math
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from torch.autograd import gradcheck
 from spacy_docre.layers import local_context as module
 from spacy_docre.layers.encoded import EncodedBatch
 from spacy_docre.layers.local_context import attend, lay_out_rows, local_context, meet, pair_attention
-from toy import encode_at_random, lay_windows, list_rows
+from toy import attention_rows, encode_at_random, lay_windows, list_rows, with_planes
 
 
 @dataclass
@@ -226,7 +226,7 @@ def test_mention_rows_within_a_window():
     rows = lay_out_rows(encoded, *case.arguments(encoded))
     (part,) = attend(encoded, rows, numpy.unique(rows.window))
     attention = part.groups(rows)
-    full = encoded.attention_rows(numpy.tile(numpy.arange(10), (2, 1)))
+    full = attention_rows(encoded)
     # Window [0, 8) holds pieces 3, 4, 5 at positions 4, 5, 6; window [4, 12) holds 4 and 5 at positions 1 and 2.
     assert torch.allclose(attention[0, :, 0], full[0][:, [4, 5, 6]].mean(1))
     assert torch.allclose(attention[1, :, 0], full[1][:, [1, 2]].mean(1))
@@ -248,7 +248,7 @@ def test_gradient_is_the_slope(attention):
     given = encoded.planes.named()
 
     def pool(*tensors):
-        return case.contexts(encoded.with_planes(**dict(zip(given, tensors))))
+        return case.contexts(with_planes(encoded, **dict(zip(given, tensors))))
 
     assert gradcheck(pool, [t.requires_grad_() for t in given.values()])
 
@@ -276,7 +276,7 @@ def test_float32_and_half_precision_are_finite_and_close():
     encoded = EVERYTHING.encoded
     exact = EVERYTHING.contexts(encoded)
     for dtype, tolerance in [(torch.float32, 1e-5), (torch.bfloat16, 0.05)]:
-        narrow = encoded.with_planes(**{name: t.to(dtype) for name, t in encoded.planes.named().items()})
+        narrow = with_planes(encoded, **{name: t.to(dtype) for name, t in encoded.planes.named().items()})
         found = EVERYTHING.contexts(narrow)
         assert found.dtype == torch.float32 and torch.isfinite(found).all()
         assert (found - exact).norm() / exact.norm() < tolerance

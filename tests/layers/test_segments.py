@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.autograd import gradcheck
 
-from spacy_docre import textbook
 from spacy_docre.layers.segments import (
     expand_ranges,
     range_max,
@@ -18,6 +17,7 @@ from spacy_docre.layers.segments import (
     segment_mean,
     segment_sum,
 )
+from spacy_docre.textbook import forms
 
 numbers = st.floats(-5, 5, width=32)
 
@@ -56,9 +56,9 @@ def test_range_max_equals_a_loop(case):
     for (first, last), found in zip(ranges.tolist(), out.tolist()):
         expected = [max(column) for column in zip(*rows[first:last].tolist())] if last > first else [0.0] * len(found)
         assert found == expected
-    if len(rows):  # the textbook form takes documents with pieces
+    if len(rows):  # the textbook form, which masks pieces instead of a loop, takes documents with pieces
         in_one = torch.zeros(len(ranges), dtype=torch.long)
-        assert torch.equal(textbook.max_between(rows[None], in_one, *ranges.T), out)
+        assert torch.equal(forms.max_between(rows[None], in_one, *ranges.T), out)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 7, 8, 9, 64, 65])

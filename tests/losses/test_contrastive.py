@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from spacy_docre import textbook
 from spacy_docre.losses.contrastive import FORMS, contrastive_loss
+from spacy_docre.textbook import forms
 
 N_PAIRS, GROUPS, BLOCK, N_RELATIONS = 7, 3, 2, 4
 # Two relations that several pairs have, one that a single pair has, pairs without any.
@@ -26,7 +26,8 @@ def draw(n=N_PAIRS):
 
 
 def slow_loss(head, tail, gold, tau, form):
-    """Eq. 8 as printed ("in") or with the mean outside the logarithm ("out"), eq. 9, eq. 10."""
+    """Eq. 8 as printed ("in") or with the mean outside the logarithm ("out"), eq. 9, eq. 10, in loops: the textbook
+    form takes logarithms of masked sums at once."""
     vectors = []
     for groups in zip(head.tolist(), tail.tolist()):
         x = [a * b for h, t in zip(*groups) for a in h for b in t]
@@ -66,7 +67,7 @@ def test_equals_slow_twin(labels, form, max_items):
 def test_textbook_form_equals_slow_twin(labels):
     """At the layer's default settings."""
     head, tail = draw()
-    loss = textbook.contrastive_loss(head, tail, torch.tensor(LABELS[labels], dtype=torch.bool), temperature=0.3)
+    loss = forms.contrastive_loss(head, tail, torch.tensor(LABELS[labels], dtype=torch.bool), temperature=0.3)
     assert loss.item() == pytest.approx(slow_loss(head, tail, LABELS[labels], 0.3, "in"), abs=1e-9)
 
 
@@ -77,9 +78,7 @@ def test_equals_textbook_form_on_many_correlated_pairs():
     own = torch.randn(2, 400, GROUPS, BLOCK, generator=generator, dtype=torch.float64)
     head, tail = (common + 0.3 * own).requires_grad_().unbind()
     gold = torch.rand(400, N_RELATIONS, generator=generator) < 0.02
-    found, expected = (
-        loss(head, tail, gold, temperature=0.2) for loss in (contrastive_loss, textbook.contrastive_loss)
-    )
+    found, expected = (loss(head, tail, gold, temperature=0.2) for loss in (contrastive_loss, forms.contrastive_loss))
     assert found.item() == pytest.approx(expected.item(), rel=1e-9)
     for a, b in zip(torch.autograd.grad(found, (head, tail)), torch.autograd.grad(expected, (head, tail))):
         assert torch.allclose(a, b, rtol=1e-9)

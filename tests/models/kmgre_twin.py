@@ -8,7 +8,7 @@ import torch
 
 from spacy_docre.models.heads.kmgre import KmgreHead, configure_losses
 from spacy_docre.models.losses import configure_adaptive_threshold, configure_binary_cross_entropy
-from toy import encode_at_random, lay_windows, list_rows, pair_up
+from toy import attention_rows, encode_at_random, lay_windows, list_rows, pair_up
 
 WIDTH, N_OUT, ALPHA, GAMMA, XI = 8, 4, 0.3, 2.0, 0.15
 # Pieces per token, windows, entities as token spans. The second is longer than a window of 6: mentions of its entities
@@ -83,9 +83,8 @@ class Twin:
         pieces, self.bounds, _ = doc
         self.starts = [0, *numpy.cumsum(pieces).tolist()]
         self.pooling, self.n_heads, self.pieces = pooling, encoded.n_heads, list_rows(encoded.pieces())
-        n_positions = encoded.hidden.shape[1]
-        rows = encoded.attention_rows(numpy.tile(numpy.arange(n_positions), (len(self.bounds), 1)))
-        self.hidden, self.attention = list_rows(encoded.hidden), list_rows(rows)  # window by window
+        # Window by window.
+        self.hidden, self.attention = list_rows(encoded.hidden), list_rows(attention_rows(encoded))
 
     def vector(self, span):
         rows = self.pieces[self.starts[span[0]] : self.starts[span[1]]]

@@ -9,7 +9,7 @@ import torch
 from spacy_docre.layers.encoded import join_encodings
 from spacy_docre.models.heads.atlop import AtlopHead, build_atlop_head
 from spacy_docre.models.losses import configure_adaptive_threshold
-from toy import encode_at_random, lay_windows, list_rows, pair_up
+from toy import attention_rows, encode_at_random, lay_windows, list_rows, pair_up
 
 WIDTH = 8
 # Pieces per token, windows, entities as token spans. The second is longer than a window of 6.
@@ -42,7 +42,7 @@ def twin(module, encoded, doc, pooling):
     pieces, _, entities = doc
     starts = [0, *numpy.cumsum(pieces).tolist()]
     hidden = list_rows(encoded.hidden)[0]
-    attention = list_rows(encoded.attention_rows(numpy.arange(len(hidden))[None]))[0]  # its own test has its own twin
+    attention = list_rows(attention_rows(encoded))[0]  # its own test has its own twin
 
     def mean(rows):
         return [sum(column) / len(rows) for column in zip(*rows)]

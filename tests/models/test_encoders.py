@@ -16,10 +16,10 @@ from spacy.tokens import Doc
 from thinc.api import Model
 from transformers import AutoModel, AutoTokenizer
 
-from spacy_docre.layers.encoded import EncodedBatch
 from spacy_docre.models.transformer.encoder import resolve_encoder
 from spacy_docre.models.transformer.model import build_transformer_model, get_shim
 from tiny_encoders import BY_QUERY_AND_KEY, FAMILIES
+from toy import attention_rows
 
 VOCAB = spacy.blank("en").vocab
 TEXTS = (
@@ -54,11 +54,6 @@ def make_docs():
     return [nlp(text) for text in TEXTS]
 
 
-def all_rows(encoded: EncodedBatch) -> torch.Tensor:
-    n, s = encoded.hidden.shape[:2]
-    return encoded.attention_rows(numpy.tile(numpy.arange(s), (n, 1)))
-
-
 def run_library(folder):
     """Each text through the library's own tokenizer and eager encoder, alone and without padding."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -69,7 +64,7 @@ def run_library(folder):
 
 def assert_equals_library(model, outputs):
     encoded = model.predict(make_docs())
-    rows = all_rows(encoded)
+    rows = attention_rows(encoded)
     assert len(rows) == len(outputs)
     for hidden, attention, expected in zip(encoded.hidden, rows, outputs):
         n = expected.last_hidden_state.shape[1]
@@ -114,7 +109,7 @@ def test_gradients_are_the_librarys(part, folder):
     model = build(folder)
     encoded, backprop = model.begin_update(make_docs())
     leaves = encoded.leaves()
-    tensors = leaves.hidden if part == "vectors" else all_rows(leaves)
+    tensors = leaves.hidden if part == "vectors" else attention_rows(leaves)
     lengths = encoded.layout.lengths
     sum(loss(t[:k] if part == "vectors" else t[:, :k, :k]) for t, k in zip(tensors, lengths)).backward()
     backprop(leaves.planes.gradients())
@@ -133,18 +128,18 @@ def test_in_a_new_process(make_encoder, tmp_path):
     for name in ("bert", "albert", "deberta-v2", "llama"):
         model = build(make_encoder(name, **FAMILIES[name]))
         model.to_disk(tmp_path / f"{name}.model")
-        expected[name] = all_rows(model.predict(make_docs()))
+        expected[name] = attention_rows(model.predict(make_docs()))
     code = (
         "import sys, pathlib, numpy, spacy\n"
         "from spacy_docre.models.transformer.model import build_transformer_model\n"
+        "from toy import attention_rows\n"
         "docs = [spacy.blank('en')(text) for text in sys.argv[2:]]\n"
         "for path in pathlib.Path(sys.argv[1]).glob('*.model'):\n"
         "    encoded = build_transformer_model('x', max_padding=1.0).from_disk(path).predict(docs)\n"
-        "    n, s = encoded.hidden.shape[:2]\n"
-        "    rows = encoded.attention_rows(numpy.tile(numpy.arange(s), (n, 1)))\n"
-        "    numpy.save(path.with_suffix('.npy'), rows.detach().numpy())\n"
+        "    numpy.save(path.with_suffix('.npy'), attention_rows(encoded).detach().numpy())\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path), *TEXTS], capture_output=True, text=True)
+    command = [sys.executable, "-c", code, str(tmp_path), *TEXTS]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1])  # where `toy` is
     assert done.returncode == 0, done.stderr
     for name, rows in expected.items():
         assert numpy.allclose(numpy.load(tmp_path / f"{name}.npy"), rows.numpy(), atol=1e-6), name
@@ -298,4 +293,4 @@ def test_the_settings_of_the_real_encoder_do_not_cut():
     assert encoded.layout.lengths.tolist() == [len(pieces["input_ids"][0])] and encoded.layout.lengths[0] > 300
     output = AutoModel.from_pretrained(folder, attn_implementation="eager")(**pieces, output_attentions=True)
     assert torch.allclose(encoded.hidden, output.last_hidden_state, atol=1e-5)
-    assert torch.allclose(all_rows(encoded), output.attentions[-1], atol=1e-5)
+    assert torch.allclose(attention_rows(encoded), output.attentions[-1], atol=1e-5)

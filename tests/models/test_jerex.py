@@ -15,7 +15,7 @@ from spacy_docre.models.heads.jerex import (
     build_jerex_multi_instance_head,
 )
 from spacy_docre.models.losses import configure_binary_cross_entropy
-from toy import encode_at_random, lay_windows, pair_up
+from toy import encode_at_random, lay_windows, pair_up, with_planes
 
 WIDTH, META, N_OUT, N_TYPES = 4, 3, 5, 2
 # Pieces per token, windows, entities as token spans, sentence starts, types. In the first, mentions touch and overlap;
@@ -178,7 +178,7 @@ def test_gradient_is_the_slope(make):
     parameters = dict(module.named_parameters())
 
     def run(hidden, *values):
-        inputs = (encoded.with_planes(hidden=hidden), batch)
+        inputs = (with_planes(encoded, hidden=hidden), batch)
         return torch.func.functional_call(module, dict(zip(parameters, values)), inputs)["logits"]
 
     assert gradcheck(run, (encoded.hidden.requires_grad_(), *parameters.values()), fast_mode=True)
@@ -325,7 +325,7 @@ def test_switches_leave_out_what_they_name(switch):
     doc = ([1] * 8, [(0, 8)], [[(0, 1), (7, 8)], [(2, 3)]], [0, 4], [0, 1])
     token = 1 if switch == "context" else 7
     encoded, batch = encode(doc), make_batch(doc)
-    other = encoded.with_planes(hidden=encoded.hidden.clone())
+    other = with_planes(encoded, hidden=encoded.hidden.clone())
     other.hidden[0, 1 + token] += 10.0  # behind the special piece: now the maximum wherever it is looked at
     for on in (True, False):
         module = make_multi(**{**dict.fromkeys(SWITCHES, False), switch: on})
@@ -338,7 +338,7 @@ def test_markers_are_no_text_between_mentions():
     windows = lay_windows([6], [(0, 6)])
     windows = replace(windows, token_first=numpy.asarray([1, 4]), token_last=numpy.asarray([2, 5]))
     encoded, batch = encode_at_random([windows], width=WIDTH), pair_up([[[(0, 1)], [(1, 2)]]])
-    other = encoded.with_planes(hidden=encoded.hidden.clone())
+    other = with_planes(encoded, hidden=encoded.hidden.clone())
     other.hidden[0, 1 + 2 : 1 + 4] += 10.0
     module = make_multi()
     assert torch.equal(module(encoded, batch)["logits"], module(other, batch)["logits"])
@@ -367,7 +367,7 @@ def test_documents_without_pairs_change_nothing(make):
     module = make()
     alone = module(encode(ONE), make_batch(ONE))["logits"]
     encoded = encode(ONE, NOTHING, ALONE)
-    among = encoded.with_planes(hidden=encoded.hidden.clone())
+    among = with_planes(encoded, hidden=encoded.hidden.clone())
     among.hidden[0, : encode(ONE).hidden.shape[1]] = encode(ONE).hidden[0]
     assert torch.allclose(module(among, make_batch(ONE, NOTHING, ALONE))["logits"], alone)
 

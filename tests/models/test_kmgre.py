@@ -6,10 +6,10 @@ import numpy
 import pytest
 import torch
 
-from spacy_docre import textbook
 from spacy_docre.layers.pairs import list_mention_pairs
 from spacy_docre.models.heads.kmgre import build_kmgre_head, configure_losses
-from toy import list_rows
+from spacy_docre.textbook import forms
+from toy import attention_rows, list_rows
 
 from .kmgre_twin import (
     ALONE,
@@ -58,14 +58,14 @@ def test_scores_of_mention_pairs(doc, pooling, attention, scorer):
 
 
 def test_textbook_form_equals_the_twin():
-    """On mentions of one piece, in one window."""
+    """On mentions of one piece, in one window; the twin knows longer ones, too."""
     doc = ([1] * 5, [(0, 5)], [[(0, 1), (3, 4)], [(1, 2)], [(4, 5)]])
     encoded, batch, scorer = encode(doc), make_batch(doc), make_head().extractor
-    attention = encoded.attention_rows(numpy.arange(7)[None])[0]
+    attention = attention_rows(encoded)[0]
     _, *mentions = map(torch.as_tensor, list_mention_pairs(batch))
     pieces = torch.as_tensor(batch.entities.mentions.start + 1)  # behind the special piece
     linear = scorer.linear.weight, scorer.linear.bias
-    found = textbook.mention_pair_scores(encoded.hidden[0], attention, pieces, *mentions, *linear)
+    found = forms.mention_pair_scores(encoded.hidden[0], attention, pieces, *mentions, *linear)
     assert numpy.allclose(list_rows(found), sum(twin_scores(scorer, encoded, doc), []))
     assert torch.allclose(found, scorer(encoded, batch.entities, *list_mention_pairs(batch)[1:]))
 

@@ -3,7 +3,7 @@
 import numpy
 import pytest
 
-from toy import list_rows
+from toy import attention_rows, list_rows
 
 from .kmgre_twin import N_OUT, ONE, average, encode, make_batch, make_head, sigmoid, twin_probability, twin_scores
 
@@ -39,7 +39,7 @@ def test_evidence(key_classifier, above, items):
 def twin_sentences(encoded, weights):
     """Shares of the two sentences (pieces 0-3 and 4-7, behind a special piece) in the contexts of entities 0 and 2."""
     spans = ([[0], [4, 5, 6]], [[7], [3], [0]])  # pieces of their mentions
-    rows = list_rows(encoded.attention_rows(numpy.arange(10)[None])[0])
+    rows = list_rows(attention_rows(encoded)[0])
     mass = [0.0, 0.0]
     pairs = [(one, other) for one in spans[0] for other in spans[1]]
     for (one, other), weight in zip(pairs, weights):

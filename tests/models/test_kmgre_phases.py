@@ -8,7 +8,7 @@ from torch.autograd import gradcheck
 from spacy_docre.layers.key_pairs import choose_key_pairs
 from spacy_docre.layers.mention_context import _HeadwiseAttention
 from spacy_docre.layers.pairs import list_mention_pairs
-from toy import encode_at_random, lay_windows, pair_up
+from toy import encode_at_random, lay_windows, pair_up, with_planes
 
 from .kmgre_twin import ONE, PHASES, TWO, draw_gold, encode, learn, make_batch, make_head, second_of
 
@@ -41,7 +41,7 @@ def check_slope(doc, phase, **settings):
         gold = torch.zeros_like(gold)
 
     def loss(*leaves):
-        return learn(module, encoded.with_planes(**dict(zip(encoded.planes.named(), leaves))), batch, gold)
+        return learn(module, with_planes(encoded, **dict(zip(encoded.planes.named(), leaves))), batch, gold)
 
     assert gradcheck(loss, tensors, atol=1e-6)
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 from spacy.training.initialize import init_nlp
 
-from spacy_docre import textbook
 from spacy_docre.layers.encoded import join_encodings
 from spacy_docre.models.heads.rsman import ENTITY_POOLINGS, SCORES, build_rsman_head, classify_pairs
 from spacy_docre.models.losses import configure_binary_cross_entropy
-from toy import encode_at_random, lay_windows, list_rows, pair_up
+from spacy_docre.textbook import forms
+from toy import encode_at_random, lay_windows, list_rows, pair_up, with_planes
 
 ROOT = Path(__file__).resolve().parents[2]
 WIDTH, REDUCED, PROTOTYPE, N_OUT = 8, 5, 6, 4
@@ -120,7 +120,7 @@ def test_pairs_are_classified_as_the_textbook_has_it():
     """Pairs of two documents, in any order, with entity vectors of each relation."""
     batch = make_batch(ONE, TWO, pairs=[(4, 3), (0, 2), (3, 4), (2, 1)])
     entities, weight = torch.randn(N_OUT, 5, REDUCED).double(), torch.randn(N_OUT, REDUCED, REDUCED).double()
-    expected = textbook.classify_pairs(entities, weight, torch.as_tensor(batch.head), torch.as_tensor(batch.tail))
+    expected = forms.classify_pairs(entities, weight, torch.as_tensor(batch.head), torch.as_tensor(batch.tail))
     assert torch.allclose(classify_pairs(entities, weight, batch, 2**10), expected, atol=1e-9)
 
 
@@ -186,7 +186,7 @@ def test_gradients(pooling, score):
     names, parameters = zip(*module.named_parameters())
 
     def run(hidden, *values):
-        encoded = leaves.with_planes(hidden=hidden)
+        encoded = with_planes(leaves, hidden=hidden)
         return torch.func.functional_call(module, dict(zip(names, values)), (encoded, batch))["logits"]
 
     assert torch.autograd.gradcheck(run, (leaves.hidden, *parameters), fast_mode=True)

@@ -16,6 +16,7 @@ from spacy_docre.layers.encoded import EncodedBatch
 from spacy_docre.models.transformer.encoder import find_query_key, resolve_encoder
 from spacy_docre.models.transformer.model import build_transformer_model, get_plan, get_shim
 from tiny_encoders import BY_QUERY_AND_KEY, FAMILIES
+from toy import all_windows, attention_rows
 
 VOCAB = spacy.blank("en").vocab
 SOME = [*sorted(BY_QUERY_AND_KEY), "mpnet", "deberta-v2", "bert relative"]
@@ -51,11 +52,6 @@ def family(request, make_encoder):
     return name, make_encoder(name.partition(" ")[0], **FAMILIES[name])
 
 
-def all_rows(encoded: EncodedBatch) -> torch.Tensor:
-    n, s = encoded.hidden.shape[:2]
-    return encoded.attention_rows(numpy.tile(numpy.arange(s), (n, 1)))
-
-
 def run_windows(model, doc, **kwargs):
     """Each window of a document through the eager model, alone and without padding."""
     plan = get_plan(model)
@@ -79,7 +75,7 @@ def test_attention_and_vectors_are_the_models_own(family):
     model = build(folder)
     assert (find_query_key(hf(model)) is not None) == (name in BY_QUERY_AND_KEY)
     encoded = model.predict(list(DOCS))
-    rows = all_rows(encoded)
+    rows = attention_rows(encoded)
     w = 0
     for doc in DOCS:
         for output in run_windows(model, doc) if len(doc) else ():
@@ -94,7 +90,7 @@ def test_attention_and_vectors_are_the_models_own(family):
 @torch.no_grad()
 def test_rows_are_far_from_even(model):
     """Else the tests above would show little."""
-    rows = all_rows(model.predict([DOCS[0]]))
+    rows = attention_rows(model.predict([DOCS[0]]))
     assert rows.max() > 4 / rows.shape[-1]
 
 
@@ -121,7 +117,7 @@ def test_long_documents_keep_every_token(model):
 def close(one: EncodedBatch, other: EncodedBatch):
     assert one.hidden.shape == other.hidden.shape
     assert torch.allclose(one.pieces(), other.pieces(), atol=1e-5)
-    assert torch.allclose(all_rows(one), all_rows(other), atol=1e-5)
+    assert torch.allclose(attention_rows(one), attention_rows(other), atol=1e-5)
 
 
 @torch.no_grad()
@@ -152,7 +148,7 @@ def test_nothing_to_encode(model, make_encoder):
         for docs in ([], [Doc(VOCAB)], [blank, Doc(VOCAB)]):
             encoded = m.predict(docs)
             assert encoded.pieces().shape == (0, 32) and len(encoded.windows) == len(docs)
-            assert all_rows(encoded).shape[0] == 0
+            assert attention_rows(encoded).shape[0] == 0
         mixed = m.predict([blank, DOCS[0], Doc(VOCAB)])
         assert torch.allclose(mixed.pieces(), m.predict([DOCS[0]]).pieces(), atol=1e-5)
         first, last = mixed.layout.span_pieces(SpanBatch(*numpy.asarray([[0], [0], [2]])))
@@ -223,7 +219,7 @@ def test_each_output_has_its_own_gradient(model, part):
 def test_an_attention_loss_reaches_the_last_layers_queries(model):
     encoded, backward = model.begin_update(list(DOCS))
     leaves = encoded.leaves()
-    rows = all_rows(leaves)
+    rows = attention_rows(leaves)
     (rows[:, :, 1, 2] - 1).square().sum().backward()
     assert leaves.hidden.grad is None
     backward(leaves.planes.gradients())
@@ -241,7 +237,7 @@ def test_gradients_of_a_batch_are_the_sum_of_its_documents(model):
 
     def backward(docs):
         encoded, back = model.begin_update(docs)
-        leaves, mask = encoded.leaves(), encoded.mask()[:, None, :, None]
+        leaves, mask = encoded.leaves(), all_windows(encoded).mask()[:, None, :, None]
         masked = {name: t * (mask[:, 0] if name == "hidden" else mask) for name, t in leaves.planes.named().items()}
         loss(**masked).backward()
         back(leaves.planes.gradients())
@@ -311,8 +307,8 @@ def test_attention_rows_are_exact_in_mixed_precision(tiny_encoder):
     for t in (encoded.planes.queries, encoded.planes.keys):
         assert torch.equal(t, t.bfloat16().float())
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        rows = all_rows(encoded)
-    assert rows.dtype == torch.float32 and torch.equal(rows, all_rows(encoded))
+        rows = attention_rows(encoded)
+    assert rows.dtype == torch.float32 and torch.equal(rows, attention_rows(encoded))
 
 
 def test_dropout_is_that_of_the_setting(tiny_encoder, make_encoder):
@@ -371,7 +367,7 @@ def test_bytes_round_trip(family):
     loaded = build_transformer_model("no such encoder", overlap=16).from_bytes(model.to_bytes())
     for docs in ([DOCS[1]], list(DOCS)):
         a, b = model.predict(docs), loaded.predict(docs)
-        assert torch.equal(a.hidden, b.hidden) and torch.equal(all_rows(a), all_rows(b))
+        assert torch.equal(a.hidden, b.hidden) and torch.equal(attention_rows(a), attention_rows(b))
     assert (a.planes.attention is None) == (b.planes.attention is None)
 
 

@@ -1,0 +1,1 @@
+"""A reference of all components and registered functions, made from the code."""

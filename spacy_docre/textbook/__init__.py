@@ -1,0 +1,1 @@
+"""Slow forms of layers and losses, which tests and `benchmark` compare with."""
