@@ -6,8 +6,8 @@ Each line is one relation that `en_docre` found in a paragraph of assets/paragra
 id, `right` the verdict of `judge`, and `wrong` says what is wrong with a relation that is not right.
 """
 
+import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Tuple
 
@@ -35,6 +35,8 @@ def count_right(relations: List[Dict[str, Any]]) -> Iterator[Tuple[str, int, int
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("path", nargs="?", type=Path, default=Path(__file__).with_suffix(".jsonl"))
     print("| | right | of |\n|---|---:|---:|")
-    for row in count_right(read_judged(Path(sys.argv[1] if sys.argv[1:] else Path(__file__).with_suffix(".jsonl")))):
+    for row in count_right(read_judged(parser.parse_args().path)):
         print("| {} | {} | {} |".format(*row))
