@@ -170,9 +170,9 @@ def test_weights_of_a_document_as_the_page_shows_it(tiny_config, sample_text):
     (code,) = re.findall(r"```py\n(.*?)```", (ROOT / "docs" / "heads.md").read_text(encoding="utf8"), flags=re.DOTALL)
     names = {"nlp": init_nlp(tiny_config), "text": sample_text[:300]}
     exec(code, names)
-    entity = names["batch"].entities.entity
-    assert len(entity) and names["weights"].shape == (len(entity), len(names["pipe"].labels))
-    sums = numpy.stack([numpy.bincount(entity, column) for column in names["weights"].T])
+    entity = [e.id for e in names["doc"]._.entities for _ in e.mentions]
+    assert entity and tuple(names["weights"]) == tuple(names["nlp"].get_pipe("docre_relations").labels)
+    sums = [numpy.bincount(entity, row) for row in names["weights"].values()]
     assert numpy.allclose(sums, 1.0, atol=1e-5)
 
 
