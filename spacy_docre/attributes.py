@@ -29,8 +29,11 @@ def _take_names(function: Callable[..., Any], n: int, *keywords: str) -> Callabl
 
     @wraps(function)
     def with_names(*args: Any, **kwargs: Any) -> Any:
-        kwargs.update(zip(keywords, args[n:]))
-        names = {field: kwargs.pop(keyword) for keyword, field in KEYWORDS.items() if keyword in kwargs}
+        given = dict(zip(keywords, args[n:]))
+        if len(args) > n + len(keywords) or given.keys() & kwargs.keys():
+            raise TypeError(f"{function.__name__} got too many arguments, or one of {', '.join(keywords)} twice")
+        kwargs.update(given)
+        names = {KEYWORDS[key]: kwargs.pop(key) for key in keywords if key in KEYWORDS and key in kwargs}
         return function(*args[:n], **kwargs, **({"places": Places(**names)} if names else {}))
 
     return with_names

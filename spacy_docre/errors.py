@@ -170,7 +170,7 @@ class Warnings(metaclass=ErrorsWithCodes):
         "Of {n} gold mentions, {lost} do not lie on token boundaries of the pipeline's tokenizer and {n_long} are longer "
         "than max_span_length ({longest} tokens): the former are not trained on, neither can be found."
     )
-    RW04 = 'spacy_docre needs the attribute Doc._.{attr}, but that name is taken. Give the component another name for it: {setting} = "...".'
+    RW04 = 'spacy_docre needs the attribute Doc._.{attr}, but that name is taken, by another package or by a view on other clusters. Give the component another name for it: {setting} = "...".'
     RW05 = "thinc has no cupy, so spaCy and spacy_docre stay on the CPU although torch sees a GPU. Install cupy for your CUDA version to use it."
     RW06 = "'{name}': training documents have labels the model does not know ({labels}); they are not trained on."
     RW07 = "The tokenizer of '{name}' gives no character offsets (not a fast tokenizer): tokens are split one by one, which is slower."

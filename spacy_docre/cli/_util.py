@@ -46,12 +46,6 @@ CODE = typer.Option(None, "--code", "-c", help="Python file that registers heads
 CORPUS = typer.Argument(..., metavar="CORPUS", help="Gold documents: .spacy, our .jsonl, a folder, several by commas.")
 OUT_CORPUS = typer.Argument(..., metavar="OUT", help="File to write (.spacy or .jsonl), or a folder for .spacy shards.")
 GIVEN = typer.Option("", "--given", help=f"Gold layers to start from, by commas: {', '.join(LAYERS)}.")
-PLACES = typer.Option(
-    "",
-    "--places",
-    help="Where documents keep their layers, if not in the usual places: a prefix, or names as in "
-    "mentions=KEY,clusters=PREFIX,relations=ATTR,entities=ATTR.",
-)
 REL_INFO = typer.Option(None, "--rel-info", help="JSON object from relation id to readable name.")
 LIMIT = typer.Option(0, "--limit", min=0, help="Number of documents; 0 for all.")
 BATCH_SIZE = typer.Option(None, "--batch-size", min=1, help="Documents in a batch; the pipeline's own by default.")
@@ -67,6 +61,12 @@ def json_option(what: str) -> Any:
 def seed_option(what: str) -> Any:
     """Make the option --seed of a command that draws at random."""
     return typer.Option(0, "--seed", min=0, help=f"Draws {what}: the same seed, the same draw.")
+
+
+def places_option(what: str) -> Any:
+    """Make the option `--places`. what: Whose places they are."""
+    names = "mentions=KEY,clusters=PREFIX,relations=ATTR,entities=ATTR"
+    return typer.Option("", "--places", help=f"{what}: a prefix, or names as in {names}.")
 
 
 def split_names(names: str) -> List[str]:

@@ -21,14 +21,15 @@ from ._util import (
     CODE,
     GPU_ID,
     OUT_CORPUS,
-    PLACES,
     app,
     convert_docs,
     load_pipeline,
     one_line_errors,
+    places_option,
     use_gpu,
 )
 
+PLACES = places_option("Where IN and OUT keep their layers, if not in the usual places")
 IN = typer.Argument(..., metavar="IN", help="Documents with entities: .spacy, our .jsonl, a folder, several by commas.")
 MODELS = typer.Option(..., "--model", "-m", help="Installed pipeline or folder. Repeatable: the mean score counts.")
 MIN_SCORE = typer.Option(0.5, "--min-score", min=0.0, max=1.0, help="Lowest score of a relation that is written.")

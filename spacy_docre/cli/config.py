@@ -5,10 +5,10 @@ from typing import Optional
 
 import typer
 
-from ..training.configs import make_config
+from ..training.configs import list_heads, make_config
 from ._util import app, one_line_errors
 
-HEAD = typer.Argument(..., metavar="HEAD", help="Relation head, such as atlop.")
+HEAD = typer.Argument(..., metavar="HEAD", help=f"Relation head: {', '.join(list_heads())}.")
 ENCODER = typer.Option(None, "--encoder", "-e", help="Hugging Face name, a folder, or package:NAME.")
 MIXED = typer.Option(False, "--mixed-precision", help="Train in bfloat16 where torch can.")
 MARKED = typer.Option(

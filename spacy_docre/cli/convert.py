@@ -21,7 +21,7 @@ from ..readers.label_studio import read_label_studio
 from ..readers.lift import Lift
 from ..readers.prodigy import read_prodigy
 from ..readers.pubtator import read_pubtator
-from ._util import LIMIT, OUT_CORPUS, PLACES, REL_INFO, app, convert_docs, one_line_errors
+from ._util import LIMIT, OUT_CORPUS, REL_INFO, app, convert_docs, one_line_errors, places_option
 
 convert = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(convert, name="convert", help="Convert a corpus to .spacy, a folder of .spacy shards, or .jsonl.")
@@ -66,7 +66,7 @@ OPTIONS: Dict[str, Tuple[Any, Any]] = {
     "lang": (str, typer.Option("en", "--lang", help="Language whose tokenizer splits the text.")),
     "strict": (bool, typer.Option(False, "--strict", help="Stop at the first fault that would lose something.")),
     "limit": (int, LIMIT),
-    "places": (str, PLACES),
+    "places": (str, places_option("Where OUT keeps its layers, if not in the usual places")),
 }
 
 

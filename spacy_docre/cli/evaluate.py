@@ -21,11 +21,11 @@ from ._util import (
     GIVEN,
     GPU_ID,
     MODEL,
-    PLACES,
     app,
     json_option,
     load_pipeline,
     one_line_errors,
+    places_option,
     seed_option,
     split_names,
     use_gpu,
@@ -33,6 +33,7 @@ from ._util import (
 )
 
 JSON = json_option("scores")
+PLACES = places_option("Where CORPUS and --facts keep their layers, if not in the usual places")
 ALL_TASKS = typer.Option(False, "--tasks", help="Score each task on gold input, too: four runs instead of one.")
 FACTS = typer.Option(
     [],

@@ -16,12 +16,13 @@ from ..extraction.journal import count_documents, drop_weak, write_line
 from ..finding import require_relations
 from ..writers.facts import BASE_IRI, Record
 from ..writers.formats import find_writer
-from ._util import BATCH_SIZE, CODE, GPU_ID, MODEL_OPTION, PLACES, app, load_pipeline, one_line_errors, use_gpu
+from ._util import BATCH_SIZE, CODE, GPU_ID, MODEL_OPTION, app, load_pipeline, one_line_errors, places_option, use_gpu
 
 MAX_LISTED = 100
 # Never seconds per document, as the progress bar has it by itself where that is slow.
 BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]"
 
+PLACES = places_option("Which layers to write, where the pipeline writes to several places")
 IN = typer.Argument(..., metavar="IN", help="A .txt file, a folder of them, a .jsonl file, or - for standard input.")
 OUT = typer.Argument(..., metavar="OUT", help=".jsonl, .csv, .ttl, .nt or .graphml; - writes JSONL to standard output.")
 MIN_SCORE = typer.Option(0.0, "--min-score", min=0.0, max=1.0, help="Leave out relations that score less.")

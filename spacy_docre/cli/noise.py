@@ -9,8 +9,9 @@ from ..doc.places import Places
 from ..readers.corpus import DocreCorpus
 from ..readers.faults import Faults
 from ..training.noise import drop_relations
-from ._util import CORPUS, OUT_CORPUS, PLACES, app, convert_docs, one_line_errors, seed_option, show_progress
+from ._util import CORPUS, OUT_CORPUS, app, convert_docs, one_line_errors, places_option, seed_option, show_progress
 
+PLACES = places_option("Where CORPUS and OUT keep their layers, if not in the usual places")
 DROP = typer.Option(0.6, "--drop", min=0.0, max=1.0, help="Share of the relations to leave out.")
 SEED = seed_option("the relations to leave out")
 

@@ -16,8 +16,9 @@ from ..readers.corpus import DocreCorpus
 from ..readers.docred import read_docred, read_rel_info
 from ..readers.faults import MAX_MESSAGES, Faults
 from ..training.relabel import FOUND, relabel
-from ._util import OUT_CORPUS, PLACES, REL_INFO, app, convert_docs, one_line_errors, show_progress
+from ._util import OUT_CORPUS, REL_INFO, app, convert_docs, one_line_errors, places_option, show_progress
 
+PLACES = places_option("Where the corpora and OUT keep their layers, if not in the usual places")
 CLEAN = typer.Argument(..., metavar="CLEAN", help="Documents to relabel: .spacy files, or .json in DocRED's format.")
 ORIGINAL = typer.Argument(..., metavar="ORIGINAL", help="Documents of the same titles with the relations to take.")
 

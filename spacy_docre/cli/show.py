@@ -3,7 +3,7 @@
 from functools import cache, partial
 from itertools import islice
 from pathlib import Path
-from typing import Callable, Iterator, Optional
+from typing import Any, Callable, Iterator, Optional
 
 import spacy
 import typer
@@ -19,8 +19,9 @@ from ..readers.corpus import DocreCorpus
 from ..readers.faults import Faults
 from ..readers.jsonl import read_jsonl
 from ..visual import render
-from ._util import CODE, LIMIT, PLACES, app, load_pipeline, one_line_errors, show_progress
+from ._util import CODE, LIMIT, app, load_pipeline, one_line_errors, places_option, show_progress
 
+PLACES = places_option("Where IN keeps its layers, if not in the usual places")
 IN = typer.Argument(..., metavar="IN", help="Text (.txt, or - for stdin) or documents (.jsonl, .spacy, a folder).")
 OUT = typer.Argument(..., metavar="OUT.html", help="Page to write.")
 MODEL = typer.Option("en_docre", "--model", "-m", help="Installed pipeline or folder, for documents without entities.")
@@ -102,3 +103,12 @@ def annotate(doc: Doc, load: Callable[[], Language], places: Places) -> Doc:
     copy_layers(found, Places.of_pipeline(nlp), places)
     found._.set(TITLE_ATTR, doc._.get(TITLE_ATTR))
     return found
+
+
+def __getattr__(name: str) -> Any:
+    """Give `weigh_mentions`, which is in pipeline.weights now, until 0.3; late, because it imports torch."""
+    if name == "weigh_mentions":
+        from ..pipeline.weights import weigh_mentions
+
+        return weigh_mentions
+    raise AttributeError(name)

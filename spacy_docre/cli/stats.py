@@ -12,8 +12,9 @@ from ..readers.faults import Faults
 from ..readers.jsonl import read_jsonl
 from ..readers.statistics import Statistics, count_documents
 from ..scoring.report import markdown
-from ._util import CORPUS, PLACES, app, json_option, one_line_errors, show_progress, write_json
+from ._util import CORPUS, app, json_option, one_line_errors, places_option, show_progress, write_json
 
+PLACES = places_option("Where the corpora keep their layers, if not in the usual places")
 AGAINST = typer.Option(None, "--against", help="Another corpus, such as the training data: texts in both are named.")
 JSON = json_option("counts, shares and warnings")
 TOP = typer.Option(10, "--top", min=0, help="How many types and relations to list.")

@@ -19,14 +19,15 @@ from ._util import (
     GIVEN,
     GPU_ID,
     MODEL,
-    PLACES,
     app,
     load_pipeline,
     one_line_errors,
+    places_option,
     split_names,
     use_gpu,
 )
 
+PLACES = places_option("Where CORPUS keeps its layers, if not in the usual places")
 OUTPUT = typer.Option(None, "--output", "-o", help="Folder to write the tuned pipeline to; none: only report.")
 CALIBRATE = typer.Option(
     False,

@@ -66,6 +66,10 @@ class Places:
         """RETURNS (Places): The same names, each after the prefix and "_"."""
         return replace(self, **{field: f"{prefix}_{name}" for field, name in asdict(self).items()})
 
+    def __str__(self) -> str:
+        """RETURNS (str): The names as `parse` reads them."""
+        return ",".join(f"{field}={name}" for field, name in asdict(self).items())
+
     @property
     def relation_data(self) -> str:
         """RETURNS (str): Doc extension that holds the relations as plain data."""

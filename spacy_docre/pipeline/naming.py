@@ -7,6 +7,7 @@ from thinc.api import Model
 
 from ..doc.extensions import install_extensions
 from ..doc.places import SETTINGS
+from ..errors import check
 from ..models.transformer.listener import DocreListener
 from .adopt import DocreAdopt
 from .docre_pipe import DocrePipe
@@ -20,7 +21,9 @@ def rename_components(nlp: Language, prefix: str) -> None:
 
     nlp (Language): The pipeline.
     prefix (str): What comes before each name, "press" say: then relations are in `doc._.press_relations`.
+    RAISES (ValueError): If the prefix can't begin the name of an attribute.
     """
+    check("prefix", prefix.isidentifier(), "a name such as press", prefix)
     ours = [name for name, pipe in nlp.components if isinstance(pipe, (DocreTransformer, DocrePipe, DocreAdopt))]
     new = {name: f"{prefix}_{name}" for name in ours}
     for name, component in nlp.components:

@@ -123,7 +123,10 @@ class Statistics:
     def _missing(self) -> Iterator[str]:
         n = self.documents
         if not self.entities:
-            yield "No document has entities, so nothing can be trained or scored. Look at what the conversion dropped."
+            yield (
+                "No document has entities, so nothing can be trained or scored. Look at what the conversion dropped; "
+                "if the files keep entities under other names, say so with --places."
+            )
         for layer, remedy in REMEDIES.items():
             n_without = self.without_layer[layer]
             if n_without and not (layer == "types" and self.without_layer["clusters"] == n_without):

@@ -51,6 +51,13 @@ def test_callbacks_and_labels_follow(tiny_encoder, sample_corpus, tmp_path):
     assert found["initialize"]["components"].keys() == {"press_docre_relations"}
 
 
+@pytest.mark.parametrize("prefix", ["", "my press", "1st", "a-b"])
+def test_prefixes_that_name_no_attribute(tiny_nlp, prefix):
+    with pytest.raises(ValueError, match="R206.*prefix"):
+        rename_components(tiny_nlp, prefix)
+    assert "docre_relations" in tiny_nlp.pipe_names
+
+
 def test_variables_and_lists_in_the_training_config(tiny_config):
     tiny_config["vars"]["frozen"] = ["docre_types"]
     tiny_config["training"]["frozen_components"] = "${vars.frozen}"
