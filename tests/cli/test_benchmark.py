@@ -11,5 +11,5 @@ from spacy_docre.textbook.cases import CASES
 def test_command_prints_a_table():
     result = CliRunner().invoke(app, ["benchmark", "--rounds", "1"])
     assert result.exit_code == 0, result.output
-    rows = [line for line in result.output.splitlines() if line.startswith("| ")]
+    rows = [line for line in result.stdout.splitlines() if line.startswith("| ")]
     assert len(rows) == 1 + len(CASES)
